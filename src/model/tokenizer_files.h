@@ -1,0 +1,36 @@
+// The files tokenizers come in. Reading checks everything a file can get wrong; messages name the
+// file and the entry. Pure functions of any thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/status.h"
+#include "model/tokenizer.h"
+
+namespace longrun::model {
+
+// What `path` is decides: a folder (its tokenizer.json, else its vocab.json with merges.txt), a
+// tokenizer.json, a vocab.json (merges.txt beside it) or a .tiktoken file.
+absl::StatusOr<Tokenizer> LoadTokenizer(const std::string& path);
+
+// GPT-2's two files. An entry of vocab.json that is neither a byte nor made by a merge and reads
+// <…> is a special token.
+absl::StatusOr<Tokenizer> LoadVocabAndMerges(const std::string& vocab_path,
+                                             const std::string& merges_path);
+
+// Hugging Face `tokenizers` format; byte-level BPE with GPT-2's split alone, since any other
+// pre-tokenizer would silently give other tokens.
+absl::StatusOr<Tokenizer> LoadTokenizerJson(const std::string& path);
+
+// Lines of `base64 rank`. The merges are recovered from the ranks; <|endoftext|> takes the first id
+// free. Text is split as GPT-2 does (as r50k and p50k were; the file itself does not say).
+absl::StatusOr<Tokenizer> LoadTiktoken(const std::string& path);
+
+// Writes vocab.json, merges.txt, tokenizer.json, tokenizer_config.json and special_tokens_map.json
+// into `folder` (made if need be), each atomically: what transformers' GPT2Tokenizer and
+// GPT2TokenizerFast load. `model_max_length`: the model's context, in tokens.
+absl::Status SaveTokenizer(const Tokenizer& tokenizer, const std::string& folder,
+                           int64_t model_max_length);
+
+}  // namespace longrun::model
