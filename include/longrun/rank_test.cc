@@ -88,7 +88,7 @@ TEST(RankLines, HostileLinesAreRefusedWithAReason) {
   for (const char* text : {"",
                            " ",
                            "commit",
-                           "commit incarnation=1 step=2",
+                           "commit incarnation=1 loss=2",
                            "commit incarnation=x step=2 loss=1",
                            "commit incarnation=1 step=99999999999999999999 loss=1",
                            "commit incarnation=1 step=2 loss=1 loss=2",
