@@ -9,9 +9,9 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "base/status.h"
 #include "model/tokenizer.h"
+#include "model/view_hash.h"
 
 namespace longrun::model {
 
@@ -34,7 +34,7 @@ class BpeTrainer {
 
  private:
   std::vector<std::string> specials_;
-  absl::flat_hash_map<std::string, int64_t> words_;  // how often each occurs
+  TextMap<int64_t> words_;  // how often each occurs
   int64_t bytes_seen_ = 0;
 };
 

@@ -71,18 +71,18 @@ class Tokenizer {
     int32_t rank = -1;
     TokenId merged = 0;
   };
-  Join Find(TokenId left, TokenId right) const {
-    const auto it = joins_.find(static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 |
-                                static_cast<uint32_t>(right));
-    return it == joins_.end() ? Join{} : it->second;
-  }
+  Join Find(TokenId left, TokenId right) const;
 
  private:
   Tokenizer() = default;
+  absl::Status IndexSpecials();
+  absl::Status IndexBytes();
+  absl::Status IndexMerges();
 
   std::vector<std::string> tokens_;
   std::vector<Merge> merges_;
   std::vector<TokenId> specials_;
+  std::vector<bool> is_special_;  // by id
   TokenId byte_tokens_[256] = {};
   absl::flat_hash_map<uint64_t, Join> joins_;  // left << 32 | right
   std::optional<TokenId> end_of_text_;

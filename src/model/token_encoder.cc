@@ -1,0 +1,163 @@
+#include <cstdint>
+#include <functional>
+#include <queue>
+
+#include "model/special_finder.h"
+#include "model/split.h"
+#include "model/tokenizer.h"
+#include "model/view_hash.h"
+
+namespace longrun::model {
+namespace {
+
+// Up to this many bytes a scan for the first merge is faster than a queue; beyond it the queue
+// keeps a word of a million letters from taking a million squared steps.
+constexpr size_t kShortWordBytes = 48;
+// Longer words hardly come again.
+constexpr size_t kRememberedWordBytes = 48;
+constexpr size_t kRememberedWords = 1 << 18;
+
+// Merges the neighbours whose merge was learned first, the leftmost of equals, until none is left.
+// `ids` holds the tokens of single bytes and is left holding the word's tokens.
+void MergeShort(const Tokenizer& tokenizer, std::vector<TokenId>* ids) {
+  std::vector<TokenId>& id = *ids;
+  Tokenizer::Join joins[kShortWordBytes];  // of each token with the next
+  size_t n = id.size();
+  const auto look = [&](size_t i) { joins[i] = tokenizer.Find(id[i], id[i + 1]); };
+  for (size_t i = 0; i + 1 < n; ++i) look(i);
+  while (n > 1) {
+    size_t first = n;
+    int32_t rank = INT32_MAX;
+    for (size_t i = 0; i + 1 < n; ++i) {
+      if (joins[i].rank >= 0 && joins[i].rank < rank) {
+        rank = joins[i].rank;
+        first = i;
+      }
+    }
+    if (first == n) break;
+    id[first] = joins[first].merged;
+    --n;
+    for (size_t i = first + 1; i < n; ++i) {
+      id[i] = id[i + 1];
+      joins[i] = joins[i + 1];
+    }
+    if (first + 1 < n) look(first);
+    if (first > 0) look(first - 1);
+  }
+  id.resize(n);
+}
+
+// The same with a queue of merges over a linked list of tokens: n log n.
+class LongWord {
+ public:
+  LongWord(const Tokenizer& tokenizer, std::vector<TokenId>* ids)
+      : tokenizer_(tokenizer), ids_(*ids), links_(ids->size()) {
+    for (size_t i = 0; i < links_.size(); ++i) {
+      links_[i].before = i == 0 ? kNone : i - 1;
+      links_[i].after = i + 1 == links_.size() ? kNone : i + 1;
+    }
+    for (size_t i = 0; i < links_.size(); ++i) Look(i);
+  }
+
+  void Merge() {
+    while (!queue_.empty()) {
+      const auto rank = static_cast<int32_t>(queue_.top() >> kPlaceBits);
+      const size_t place = queue_.top() & ((uint64_t{1} << kPlaceBits) - 1);
+      queue_.pop();
+      if (links_[place].join.rank == rank) MergeAt(place);  // else it was overtaken
+    }
+    size_t n = 0;
+    for (size_t i = 0; i != kNone; i = links_[i].after) ids_[n++] = ids_[i];
+    ids_.resize(n);
+  }
+
+ private:
+  static constexpr size_t kNone = ~size_t{0};
+  static constexpr int kPlaceBits = 37;  // 128 GiB in one word, 2^26 ranks above them
+
+  struct Link {
+    size_t before;
+    size_t after;
+    Tokenizer::Join join;  // with the token after; rank -1 too where this one was merged away
+  };
+
+  void Look(size_t place) {
+    Link& link = links_[place];
+    link.join =
+        link.after == kNone ? Tokenizer::Join{} : tokenizer_.Find(ids_[place], ids_[link.after]);
+    if (link.join.rank >= 0) {
+      queue_.push(static_cast<uint64_t>(link.join.rank) << kPlaceBits | place);
+    }
+  }
+
+  void MergeAt(size_t place) {
+    Link& link = links_[place];
+    const size_t gone = link.after;
+    ids_[place] = link.join.merged;
+    link.after = links_[gone].after;
+    if (link.after != kNone) links_[link.after].before = place;
+    links_[gone].join = {};
+    Look(place);
+    if (link.before != kNone) Look(link.before);
+  }
+
+  const Tokenizer& tokenizer_;
+  std::vector<TokenId>& ids_;
+  std::vector<Link> links_;
+  std::priority_queue<uint64_t, std::vector<uint64_t>, std::greater<>> queue_;
+};
+
+}  // namespace
+
+struct TokenEncoder::State {
+  explicit State(const Tokenizer& t) : tokenizer(t) {}
+
+  void EncodeWord(std::string_view word, std::vector<TokenId>* out) {
+    const bool remember = word.size() <= kRememberedWordBytes;
+    if (remember) {
+      const auto it = words.find(word);
+      if (it != words.end()) {
+        out->insert(out->end(), it->second.begin(), it->second.end());
+        return;
+      }
+    }
+    scratch.clear();
+    for (const char byte : word) scratch.push_back(tokenizer.ByteToken(static_cast<uint8_t>(byte)));
+    if (word.size() <= kShortWordBytes) {
+      MergeShort(tokenizer, &scratch);
+    } else {
+      LongWord(tokenizer, &scratch).Merge();
+    }
+    out->insert(out->end(), scratch.begin(), scratch.end());
+    if (!remember) return;
+    if (words.size() == kRememberedWords) words.clear();
+    words.emplace(word, scratch);
+  }
+
+  const Tokenizer& tokenizer;
+  TextMap<std::vector<TokenId>> words;
+  std::vector<TokenId> scratch;
+};
+
+TokenEncoder::TokenEncoder(const Tokenizer& tokenizer)
+    : state_(std::make_unique<State>(tokenizer)) {}
+TokenEncoder::~TokenEncoder() = default;
+
+void TokenEncoder::Encode(std::string_view text, std::vector<TokenId>* out) {
+  for (WordSplitter words(text); !words.Done();) state_->EncodeWord(words.Next(), out);
+}
+
+void TokenEncoder::EncodeWithSpecials(std::string_view text, std::vector<TokenId>* out) {
+  const Tokenizer& tokenizer = state_->tokenizer;
+  std::vector<std::string_view> specials;
+  for (const TokenId id : tokenizer.specials()) specials.push_back(tokenizer.TokenBytes(id));
+  SpecialFinder pieces(text, std::move(specials));
+  while (true) {
+    const SpecialFinder::Piece piece = pieces.Next();
+    Encode(piece.text, out);
+    if (piece.special < 0) return;
+    out->push_back(tokenizer.specials()[static_cast<size_t>(piece.special)]);
+  }
+}
+
+}  // namespace longrun::model
