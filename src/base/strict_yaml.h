@@ -1,6 +1,7 @@
-// YAML as configuration should be read: every node knows its line, a key may stand once, anchors and
-// aliases are refused (a file of a few lines could unfold to gigabytes), size and depth are bounded,
-// and a field that nobody asked for is an error that names it and the nearest field that exists.
+// YAML as configuration should be read: every node knows its line, a key may stand once, anchors
+// and aliases are refused (a file of a few lines could unfold to gigabytes), size and depth are
+// bounded, and a field that nobody asked for is an error that names it and the nearest field that
+// exists.
 //
 //   LR_ASSIGN_OR_RETURN(YamlNode root, ParseYaml(text, "gpt.yaml"));
 //   YamlErrors errors("gpt.yaml");
@@ -26,10 +27,10 @@ namespace longrun {
 struct YamlNode {
   enum class Kind { kNull, kScalar, kSequence, kMap };
   Kind kind = Kind::kNull;
-  int line = 0;         // from 1
-  std::string text;     // of a scalar
-  bool quoted = false;  // "1" is text though it looks like a number
-  std::vector<YamlNode> items;                            // of a sequence
+  int line = 0;                 // from 1
+  std::string text;             // of a scalar
+  bool quoted = false;          // "1" is text though it looks like a number
+  std::vector<YamlNode> items;  // of a sequence
   std::vector<std::pair<std::string, YamlNode>> entries;  // of a map, in the file's order
 };
 
@@ -43,12 +44,13 @@ class YamlErrors {
  public:
   explicit YamlErrors(std::string name) : name_(std::move(name)) {}
   void Add(int line, const std::string& field, const std::string& what);
-  bool ok() const { return lines_.empty(); }
-  absl::Status ToStatus() const;  // InvalidArgument, a line each
+  bool ok() const { return mistakes_.empty(); }
+  // InvalidArgument, a line each in the file's order; the first 20 and how many more there are.
+  absl::Status ToStatus() const;
 
  private:
   std::string name_;
-  std::vector<std::string> lines_;
+  std::vector<std::pair<int, std::string>> mistakes_;  // line, message
 };
 
 // Reads the fields of one map. A mistake is added to `errors` and the default returned.
@@ -61,6 +63,7 @@ class YamlMap {
   int64_t Int(const std::string& key, int64_t otherwise, int64_t lo, int64_t hi);
   double Double(const std::string& key, double otherwise, double lo, double hi);
   bool Bool(const std::string& key, bool otherwise);
+  // Plain words that YAML reads as a number or a truth value are no text: they need quotes.
   std::string String(const std::string& key, const std::string& otherwise);
   std::string Required(const std::string& key);  // text that must be there and not be empty
   // One of `choices`.
@@ -72,7 +75,7 @@ class YamlMap {
   std::vector<std::string> Strings(const std::string& key);
   // Text to text: labels, environment. Numbers and booleans are taken as the text they are.
   std::vector<std::pair<std::string, std::string>> StringMap(const std::string& key);
-  YamlMap Map(const std::string& key);  // an absent map is an empty one
+  YamlMap Map(const std::string& key);           // an absent map is an empty one
   const YamlNode* Node(const std::string& key);  // null where absent; counts as asked for
 
   // A mistake of the caller's own finding, at `key`'s line (or the map's where it is absent).
@@ -89,6 +92,8 @@ class YamlMap {
   const YamlNode* node_;
   std::string path_;
   YamlErrors* errors_;
+  int line_ = 0;
+  bool muted_ = false;  // the map itself is a mistake, already told
   std::set<std::string> asked_;
 };
 
