@@ -16,6 +16,7 @@
 #include "base/status.h"
 #include "model/flat_parameters.h"
 #include "model/gpt_config.h"
+#include "model/ops.h"
 
 namespace longrun::model {
 
@@ -37,7 +38,7 @@ struct BackwardOptions {
   // true: a further micro-batch of the same step; gradients are added to what is there.
   bool accumulate = false;
   // Set on the last micro-batch of a step alone.
-  GradientReady ready;
+  GradientReady ready = {};
   // A function of (run seed, step, sequence) for a step run again to drop the same units.
   uint64_t dropout_seed = 0;
 };
@@ -51,10 +52,11 @@ struct KvCache {
 class Gpt {
  public:
   // Initial parameters as GPT-2's: N(0, 0.02), residual projections N(0, 0.02 / sqrt(2 layers)),
-  // biases 0, norms 1; a function of (config, seed) alone, the same on every machine and device.
+  // biases 0, norms 1; a function of (config, seed) alone, whatever the device and the threads.
   // `config` must be valid.
+  // `ops`: how to compute; by default what suits the device (ops.h).
   Gpt(const GptConfig& config, at::Device device, uint64_t seed,
-      Precision precision = Precision::kF32);
+      Precision precision = Precision::kF32, std::unique_ptr<Ops> ops = nullptr);
   ~Gpt();
   Gpt(const Gpt&) = delete;
   Gpt& operator=(const Gpt&) = delete;
@@ -79,11 +81,15 @@ class Gpt {
  private:
   struct Activations;
   struct Weights;
+  // Runs the model up to the logits; dropout_seed is used where `training`.
+  void Forward(const at::Tensor& inputs, bool training, uint64_t dropout_seed);
+  void Backward(const at::Tensor& inputs, const BackwardOptions& options);
 
   const GptConfig config_;
   Precision precision_;
   FlatParameters flat_;
-  std::unique_ptr<Weights> weights_;
+  std::unique_ptr<Ops> ops_;
+  std::unique_ptr<Weights> weights_;          // views into flat_, and the bf16 copy
   std::unique_ptr<Activations> activations_;  // buffers, kept from step to step
 };
 
