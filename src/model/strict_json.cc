@@ -1,0 +1,53 @@
+#include "model/strict_json.h"
+
+#include <fmt/core.h>
+
+#include <stdexcept>
+#include <vector>
+
+#include "model/view_hash.h"
+
+namespace longrun::model {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr int kDeepest = 32;
+
+// Watches the parser's events for what the parser itself lets pass.
+class Watcher {
+ public:
+  bool operator()(int depth, ordered_json::parse_event_t event, const ordered_json& value) {
+    using Event = ordered_json::parse_event_t;
+    if (depth > kDeepest) throw std::runtime_error(fmt::format("nested over {} deep", kDeepest));
+    if (event == Event::object_start) keys_.emplace_back();
+    if (event == Event::object_end) keys_.pop_back();
+    if (event == Event::key) {
+      const auto& key = value.get_ref<const std::string&>();
+      if (!keys_.back().try_emplace(key).second) {
+        throw std::runtime_error(fmt::format("the key \"{}\" stands twice in one object", key));
+      }
+    }
+    return true;
+  }
+
+ private:
+  std::vector<TextMap<bool>> keys_;  // of the objects that are open
+};
+
+}  // namespace
+
+absl::StatusOr<ordered_json> ParseStrictJson(std::string_view text, const std::string& name) {
+  try {
+    Watcher watcher;
+    return ordered_json::parse(
+        text, [&](int depth, ordered_json::parse_event_t event, const ordered_json& value) {
+          return watcher(depth, event, value);
+        });
+  } catch (const std::exception& e) {
+    return absl::InvalidArgumentError(
+        fmt::format("{}: not the JSON it should be: {}", name, e.what()));
+  }
+}
+
+}  // namespace longrun::model

@@ -1,0 +1,17 @@
+// JSON as files should be read: a key may stand once, nesting is bounded, text is UTF-8, and a
+// mistake is a Status that names the file. Pure function of any thread.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "base/status.h"
+
+namespace longrun::model {
+
+// `name`: how messages call the text (a file's path). Objects keep the text's order of keys.
+absl::StatusOr<nlohmann::ordered_json> ParseStrictJson(std::string_view text,
+                                                       const std::string& name);
+
+}  // namespace longrun::model
