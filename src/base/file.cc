@@ -12,7 +12,7 @@
 namespace longrun {
 namespace {
 
-absl::Status Failed(std::string_view doing, const std::string& path, int error) {
+absl::Status Failed(const char* doing, const std::string& path, int error) {
   return absl::ErrnoToStatus(error, absl::StrCat(doing, " ", path));
 }
 

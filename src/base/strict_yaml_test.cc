@@ -45,6 +45,9 @@ TEST(ParseYamlTest, EmptyTextsAreNull) {
   EXPECT_EQ(Parsed("").kind, YamlNode::Kind::kNull);
   EXPECT_EQ(Parsed("# nothing\n").kind, YamlNode::Kind::kNull);
   EXPECT_EQ(Parsed("---\n").kind, YamlNode::Kind::kNull);
+  EXPECT_EQ(Parsed("...\n").kind, YamlNode::Kind::kNull);
+  EXPECT_EQ(Parsed("---\na: 1\n...\n").entries.size(), 1u);
+  EXPECT_EQ(Parsed("a: |\n  x\n").entries[0].second.text, "x\n");
 }
 
 TEST(ParseYamlTest, ToleratesAByteOrderMarkAndWindowsLines) {
@@ -114,6 +117,7 @@ TEST(ParseYamlTest, NamesTheLineOfWhatIsNoYaml) {
   EXPECT_THAT(ErrorOf("a: 1\nb: [1, 2\nc: 3\n"), HasSubstr("not YAML"));
   EXPECT_THAT(ErrorOf("a: 1\n\tb: 2\n"), StartsWith("t.yaml:2"));
   EXPECT_THAT(ErrorOf("a: \"open\n"), HasSubstr("not YAML"));
+  EXPECT_THAT(ErrorOf("a: 'open\nb: 2\n"), HasSubstr("not YAML"));
   EXPECT_THAT(ErrorOf("? [a, b]\n: c\n"), HasSubstr("a key must be text"));
   EXPECT_THAT(ErrorOf(": x\n"), HasSubstr("key is missing"));
 }
@@ -200,7 +204,6 @@ TEST(YamlMapTest, TextMustNotReadAsAnythingElse) {
   EXPECT_THAT(Mistakes("s: No", read), HasSubstr("truth value"));
   EXPECT_THAT(Mistakes("s: {a: 1}", read), HasSubstr("a map stands where"));
   EXPECT_EQ(Mistakes("s: 1.2.3", read), "");
-  EXPECT_EQ(Mistakes("s: -", read).find("truth"), std::string::npos);
   EXPECT_EQ(Mistakes("s: \"true\"", read), "");
 }
 

@@ -11,22 +11,24 @@
 namespace longrun {
 namespace {
 
-// Splits "1.5Gi" into 1.5 and "Gi". The number has digits and at most one point, no sign, no exponent.
+// Splits "1.5Gi" into 1.5 and "Gi". The number has digits and at most one point, no sign, no
+// exponent.
 absl::StatusOr<std::pair<double, std::string_view>> SplitNumber(std::string_view text) {
   size_t n = 0;
   while (n < text.size() && (std::isdigit(static_cast<unsigned char>(text[n])) || text[n] == '.')) {
     ++n;
   }
   double value = 0;
-  if (n == 0 || n > 18 || !absl::SimpleAtod(text.substr(0, n), &value)) {
-    return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" does not begin with a number"));
+  if (n == 0 || n > 18 || !absl::SimpleAtod(std::string(text.substr(0, n)), &value)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", std::string(text), "\" does not begin with a number"));
   }
   return std::pair{value, text.substr(n)};
 }
 
 absl::StatusOr<int64_t> Whole(double value, std::string_view text) {
   if (!(value < 9.2e18)) {
-    return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is too large"));
+    return absl::InvalidArgumentError(absl::StrCat("\"", std::string(text), "\" is too large"));
   }
   return static_cast<int64_t>(std::llround(value));
 }
@@ -36,21 +38,21 @@ absl::StatusOr<int64_t> Whole(double value, std::string_view text) {
 absl::StatusOr<int64_t> ParseBytes(std::string_view text) {
   LR_ASSIGN_OR_RETURN(const auto parts, SplitNumber(text));
   static constexpr std::array<std::pair<std::string_view, double>, 11> kUnits{{{"", 1},
-                                                                              {"k", 1e3},
-                                                                              {"M", 1e6},
-                                                                              {"G", 1e9},
-                                                                              {"T", 1e12},
-                                                                              {"P", 1e15},
-                                                                              {"Ki", 0x1p10},
-                                                                              {"Mi", 0x1p20},
-                                                                              {"Gi", 0x1p30},
-                                                                              {"Ti", 0x1p40},
-                                                                              {"Pi", 0x1p50}}};
+                                                                               {"k", 1e3},
+                                                                               {"M", 1e6},
+                                                                               {"G", 1e9},
+                                                                               {"T", 1e12},
+                                                                               {"P", 1e15},
+                                                                               {"Ki", 0x1p10},
+                                                                               {"Mi", 0x1p20},
+                                                                               {"Gi", 0x1p30},
+                                                                               {"Ti", 0x1p40},
+                                                                               {"Pi", 0x1p50}}};
   for (const auto& [unit, factor] : kUnits) {
     if (parts.second == unit) return Whole(parts.first * factor, text);
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("\"", text, "\" has no unit of bytes; write for example 512Mi or 2Gi"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "\"", std::string(text), "\" has no unit of bytes; write for example 512Mi or 2Gi"));
 }
 
 absl::StatusOr<int64_t> ParseMilliCpu(std::string_view text) {
@@ -58,7 +60,7 @@ absl::StatusOr<int64_t> ParseMilliCpu(std::string_view text) {
   if (parts.second.empty()) return Whole(parts.first * 1000, text);
   if (parts.second == "m") return Whole(parts.first, text);
   return absl::InvalidArgumentError(
-      absl::StrCat("\"", text, "\" is no amount of CPU; write for example 2 or 500m"));
+      absl::StrCat("\"", std::string(text), "\" is no amount of CPU; write for example 2 or 500m"));
 }
 
 absl::StatusOr<Duration> ParseDuration(std::string_view text) {
@@ -79,8 +81,9 @@ absl::StatusOr<Duration> ParseDuration(std::string_view text) {
     if (unit == "h") factor = 3600e6;
     if (unit == "d") factor = 86400e6;
     if (factor == 0) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "\"", all, "\" is no duration; write for example 250ms, 90s, 5m, 2h or 2h30m"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("\"", std::string(all),
+                       "\" is no duration; write for example 250ms, 90s, 5m, 2h or 2h30m"));
     }
     us += parts.first * factor;
   } while (!text.empty());

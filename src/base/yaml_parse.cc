@@ -204,7 +204,8 @@ absl::StatusOr<YamlNode> ParseYaml(std::string_view text, const std::string& nam
   TreeBuilder builder(&errors);
   YamlNode root;
   try {
-    std::istringstream in{std::string(text)};
+    // yaml-cpp lets the end of the file close a quoted text; the end of a document does not.
+    std::istringstream in(absl::StrCat(std::string(text), "\n...\n"));
     YAML::Parser parser(in);
     parser.HandleNextDocument(builder);
     root = builder.Take();
