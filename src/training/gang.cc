@@ -1,0 +1,257 @@
+#include "training/gang.h"
+
+#include <sys/socket.h>
+
+#include <chrono>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include <gloo/transport/tcp/pair.h>
+
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+
+namespace longrun::training {
+namespace {
+
+// All members hear of a membership at the same moment: who is not there by then is not coming.
+constexpr std::chrono::seconds kBuildTimeout(30);
+// A collective has no timeout of its own: whether a peer is slow or hung is judged by whoever
+// watches all of them, and a newer membership ends the wait.
+constexpr std::chrono::hours kCollectiveTimeout(24);
+
+// Lets the pair's socket be shut: gloo's own close() would leave local waiters waiting.
+class PairSocket : public gloo::transport::tcp::Pair {
+ public:
+  static void Shut(gloo::transport::Pair* pair) {
+    auto* tcp = static_cast<gloo::transport::tcp::Pair*>(pair);
+    const std::lock_guard<std::mutex> lock(tcp->*(&PairSocket::m_));
+    const int fd = tcp->*(&PairSocket::fd_);
+    if (fd >= 0) shutdown(fd, SHUT_RDWR);
+  }
+};
+
+class GlooGroup : public c10d::ProcessGroupGloo {
+ public:
+  using ProcessGroupGloo::ProcessGroupGloo;
+
+  void AllowLongCollectives() {
+    for (const auto& context : contexts_) context->setTimeout(kCollectiveTimeout);
+  }
+
+  // Every operation under way fails within milliseconds, here and at the peers.
+  void Shut() {
+    for (const auto& context : contexts_) {
+      if (context->getDevice()->str().rfind("tcp", 0) != 0) {
+        context->closeConnections();
+        continue;
+      }
+      for (int peer = 0; peer < context->size; ++peer) {
+        if (peer != context->rank && context->getPair(peer)) {
+          PairSocket::Shut(context->getPair(peer).get());
+        }
+      }
+    }
+  }
+};
+
+// The first line of an exception's text: the rest is a stack trace of the library's.
+std::string FirstLine(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+c10::intrusive_ptr<GlooGroup> Build(const GangSpec& spec) {
+  c10d::TCPStoreOptions store_options;
+  store_options.port = spec.store_port;
+  store_options.waitWorkers = false;
+  store_options.timeout = kBuildTimeout;
+  auto store = c10::make_intrusive<c10d::PrefixStore>(
+      "incarnation" + std::to_string(spec.incarnation),
+      c10::make_intrusive<c10d::TCPStore>(spec.store_host, store_options));
+  auto options = c10d::ProcessGroupGloo::Options::create(kBuildTimeout);
+  options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(spec.address));
+  options->threads = 2;
+  auto group = c10::make_intrusive<GlooGroup>(store, static_cast<int>(spec.rank),
+                                              static_cast<int>(spec.world), options);
+  group->AllowLongCollectives();
+  return group;
+}
+
+}  // namespace
+
+void Flight::Finish() {
+  state_.store(State::kDone, std::memory_order_release);
+  bell_->Ring();
+}
+
+void Flight::Fail(std::string why) {
+  why_ = FirstLine(why);
+  state_.store(State::kFailed, std::memory_order_release);
+  bell_->Ring();
+}
+
+// Shared with the threads that build, transfer and destroy, which may outlive the Gang.
+struct Gang::Core {
+  std::mutex mutex;
+  State state = State::kBuilding;
+  std::string why;
+  double build_seconds = 0;
+  c10::intrusive_ptr<GlooGroup> group;  // null with world 1
+  bool abandoned = false;
+};
+
+Gang::Gang(GangSpec spec, std::shared_ptr<Bell> bell)
+    : spec_(std::move(spec)), bell_(std::move(bell)), core_(std::make_shared<Core>()) {
+  if (spec_.world == 1) {
+    core_->state = State::kReady;
+    return;
+  }
+  std::thread([spec = spec_, bell = bell_, core = core_] {
+    const Stopwatch watch;
+    c10::intrusive_ptr<GlooGroup> group;
+    std::string why;
+    try {
+      group = Build(spec);
+    } catch (const std::exception& error) {
+      why = FirstLine(error.what());
+    }
+    {
+      const std::lock_guard<std::mutex> lock(core->mutex);
+      if (group == nullptr) {
+        core->state = State::kBroken;
+        core->why = "the group could not be built: " + why;
+      } else if (!core->abandoned) {
+        core->state = State::kReady;
+        core->group = std::move(group);
+        core->build_seconds = watch.seconds();
+      }
+    }
+    bell->Ring();
+    if (group != nullptr) group->Shut();  // abandoned meanwhile; destroyed here
+  }).detach();
+}
+
+Gang::~Gang() { Abandon(); }
+
+Gang::State Gang::state() const {
+  const std::lock_guard<std::mutex> lock(core_->mutex);
+  return core_->state;
+}
+
+std::string Gang::why() const {
+  const std::lock_guard<std::mutex> lock(core_->mutex);
+  return core_->why;
+}
+
+double Gang::build_seconds() const {
+  const std::lock_guard<std::mutex> lock(core_->mutex);
+  return core_->build_seconds;
+}
+
+double Gang::age_seconds() const { return age_.seconds(); }
+
+void Gang::Abandon() {
+  c10::intrusive_ptr<GlooGroup> group;
+  {
+    const std::lock_guard<std::mutex> lock(core_->mutex);
+    if (core_->abandoned) return;
+    core_->abandoned = true;
+    core_->state = State::kBroken;
+    core_->why = "left";
+    group = std::move(core_->group);
+  }
+  if (group == nullptr) return;
+  group->Shut();  // at once, for the peers' sake
+  std::thread([group = std::move(group)]() mutable { group.reset(); }).detach();
+}
+
+template <class Start>
+FlightPtr Gang::Launch(at::Tensor tensor, bool own_thread, Start start) {
+  auto flight = std::make_shared<Flight>(bell_);
+  c10::intrusive_ptr<GlooGroup> group;
+  {
+    const std::lock_guard<std::mutex> lock(core_->mutex);
+    group = core_->group;
+    if (core_->state != State::kReady) {
+      flight->Fail(core_->why.empty() ? "the group is not built" : core_->why);
+      return flight;
+    }
+  }
+  if (group == nullptr) {  // alone: a collective of one changes nothing
+    flight->Finish();
+    return flight;
+  }
+  const auto run = [flight, group, tensor, start, own_thread]() mutable {
+    try {
+      std::vector<at::Tensor> tensors{tensor};
+      auto work = start(*group, tensors);
+      if (own_thread) {
+        work->wait();
+        flight->Finish();
+        return;
+      }
+      work->getFuture()->addCallback([flight](c10::ivalue::Future& future) {
+        if (!future.hasError()) return flight->Finish();
+        flight->Fail(future.tryRetrieveErrorMessage());
+      });
+    } catch (const std::exception& error) {
+      flight->Fail(error.what());
+    }
+  };
+  if (own_thread) {
+    std::thread(run).detach();
+  } else {
+    run();
+  }
+  return flight;
+}
+
+FlightPtr Gang::AllReduceSum(at::Tensor tensor) {
+  return Launch(tensor, false, [](c10d::ProcessGroupGloo& group, std::vector<at::Tensor>& t) {
+    return group.allreduce(t);
+  });
+}
+
+FlightPtr Gang::Broadcast(at::Tensor tensor, int64_t root) {
+  return Launch(tensor, false, [root](c10d::ProcessGroupGloo& group, std::vector<at::Tensor>& t) {
+    c10d::BroadcastOptions options;
+    options.rootRank = static_cast<int>(root);
+    return group.broadcast(t, options);
+  });
+}
+
+FlightPtr Gang::Send(at::Tensor tensor, int64_t to, int64_t tag) {
+  return Launch(tensor, true, [=](c10d::ProcessGroupGloo& group, std::vector<at::Tensor>& t) {
+    return group.send(t, static_cast<int>(to), static_cast<int>(tag));
+  });
+}
+
+FlightPtr Gang::Receive(at::Tensor tensor, int64_t from, int64_t tag) {
+  return Launch(tensor, true, [=](c10d::ProcessGroupGloo& group, std::vector<at::Tensor>& t) {
+    return group.recv(t, static_cast<int>(from), static_cast<int>(tag));
+  });
+}
+
+struct RendezvousServer::Store {
+  c10::intrusive_ptr<c10d::TCPStore> server;
+};
+
+RendezvousServer::RendezvousServer() : RendezvousServer(0) {}
+
+RendezvousServer::RendezvousServer(uint16_t port) : store_(std::make_unique<Store>()) {
+  try {
+    c10d::TCPStoreOptions options;
+    options.port = port;
+    options.isServer = true;
+    options.waitWorkers = false;
+    store_->server = c10::make_intrusive<c10d::TCPStore>("127.0.0.1", options);
+    port_ = store_->server->getPort();
+  } catch (const std::exception& error) {
+    why_ = FirstLine(error.what());
+  }
+}
+
+RendezvousServer::~RendezvousServer() = default;
+
+}  // namespace longrun::training
