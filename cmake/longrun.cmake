@@ -31,7 +31,7 @@ endif()
 
 add_library(longrun_options INTERFACE)
 # -Wno-restrict: GCC 12 sees overlaps in std::string's operator+ that are none (PR 105651).
-target_compile_options(longrun_options INTERFACE -Wno-restrict -Wall -Wextra -Werror -Wno-unused-parameter
+target_compile_options(longrun_options INTERFACE -Wno-restrict -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers
                                                  -Wnon-virtual-dtor -Woverloaded-virtual)
 target_include_directories(longrun_options INTERFACE ${CMAKE_SOURCE_DIR}/src
                                                      ${CMAKE_SOURCE_DIR}/include)

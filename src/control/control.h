@@ -12,7 +12,9 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/random.h"
@@ -45,7 +47,8 @@ class Control {
   absl::Status Open(Time now, const fleet::ControllerStarted& started);
 
   // One turn. `requests` are in the journal when it returns OK; a request that the state does not
-  // allow (an unknown run, a name in use) must have been refused by Check before.
+  // allow (an unknown run, a name in use) must have been refused by Check before. ResourceExhausted (a
+  // full disk): nothing left the turn, and the next one tries again; any other error is final.
   absl::Status Turn(Time now, std::vector<fleet::Event> facts,
                     std::vector<fleet::EventBody> requests);
 
@@ -55,11 +58,20 @@ class Control {
   const fleet::State& state() const { return state_; }
   uint64_t journal_seq() const { return seq_; }
 
+  // Events of the last turn that changed the state, with their place in the journal.
+  struct Folded {
+    uint64_t seq = 0;
+    fleet::Event event;
+  };
+  std::vector<Folded> TakeFolded() { return std::exchange(folded_, {}); }
+
  private:
-  absl::Status Fold(fleet::Event event);
-  absl::Status Decide(Time now);
+  void Fold(fleet::Event event);
+  void Decide(Time now);
+  void MarkTouched(const fleet::Event& event);
   void SendWishes(Time now);
-  absl::Status MaybeSnapshot(Time now);
+  void SendWish(const fleet::Node& node, Time now, bool repeat);
+  absl::Status MaybeSnapshot();
 
   struct Wish {
     uint64_t session = 0;
@@ -72,15 +84,18 @@ class Control {
   Config config_;
   Random random_;
   fleet::State state_;
-  uint64_t seq_ = 0;
+  uint64_t seq_ = 0;  // of the newest record, buffered ones included
   uint64_t snapshot_seq_ = 0;
-  std::vector<Record> batch_;                           // folded, not yet in the journal
+  std::vector<Folded> folded_;
   std::map<fleet::NodeId, std::pair<uint64_t, uint64_t>> acknowledge_;  // node → session, seq
   std::map<fleet::NodeId, Wish> wishes_;
+  std::set<fleet::NodeId> touched_;  // what was wished of them may be out of date
 };
 
-// The record of an event, and back. An error names the record.
-Record RecordOf(uint64_t seq, const fleet::Event& event);
-absl::StatusOr<fleet::Event> EventOf(const Record& record);
+// The event of a record; an error names the record.
+absl::StatusOr<fleet::Event> EventOf(const RecordView& record);
+
+// Folds a journal into a state: its newest snapshot and the records after it.
+absl::StatusOr<fleet::State> FoldJournal(Journal& journal);
 
 }  // namespace longrun::control

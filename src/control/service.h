@@ -42,10 +42,7 @@ class Service {
 
   // Events that changed the state with seq > `after`, oldest first, waiting up to `patience` for a
   // first one. The newest 20,000 are kept in memory; older ones are in the journal.
-  struct Numbered {
-    uint64_t seq;
-    fleet::Event event;
-  };
+  using Numbered = Control::Folded;
   std::vector<Numbered> EventsAfter(uint64_t after, Duration patience) const;
 
  private:

@@ -23,7 +23,7 @@ struct DesiredMember {
     kStop,  // ask it to end, SIGKILL after `grace`
     kKill,
   } action = Do::kRun;
-  // For the start; they never change for a member.
+  // As of this revision; for the environment of a member that is yet to be started.
   std::vector<int> accelerators;
   uint64_t incarnation = 0;
   int rank = -1;

@@ -18,6 +18,7 @@ namespace longrun::fleet {
 // The steps of the recovery ladder, and the two that are no recovery.
 enum class Rung {
   kStart,           // first membership
+  kException,       // a collective broke though all are alive: the same ranks form a new group
   kRestartProcess,  // a new process takes the dead one's rank, state from a peer
   kSwapSpare,       // a waiting spare takes the dead one's rank, state from a peer
   kShrink,          // go on without the replica

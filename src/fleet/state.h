@@ -84,6 +84,7 @@ struct Member {
   int64_t pid = 0;
   std::string endpoint;
   uint64_t joined = 0;      // newest incarnation it has joined
+  uint64_t broken = 0;      // newest incarnation it has reported a broken collective of
   int64_t applied_step = 0;
   bool has_state = false;   // has joined some incarnation: holds parameters worth taking
   bool silent = false;
@@ -94,7 +95,7 @@ struct Member {
   std::string exit_what;
   Time placed_at;
   Time changed_at;   // newest change of phase
-  Time progress_at;  // newest join or commit
+  Time progress_at;  // newest sign of work: a join, a commit, a checkpoint, a figure
 
   bool alive() const { return phase != MemberPhase::kExited; }
   // Alive, and nothing says that it will not stay so.
@@ -126,6 +127,7 @@ struct Member {
     a("placed_at", placed_at);
     a("changed_at", changed_at);
     a("progress_at", progress_at);
+    a("broken", broken);
   }
 };
 
@@ -198,12 +200,18 @@ struct Run {
   bool cancel_requested = false;
   int failures_without_progress = 0;
   int64_t faults = 0;
+  bool waits = false;  // for a member, for room, or for `wait_until`; `reason` says which
   Time wait_until;
+  Time broken_at;             // first report of a broken collective of the newest incarnation
+  int reserve_failures = 0;   // members beside the gang that died one after the other, none ready
+  Time reserve_failed_at;
   std::vector<Recovery> recoveries;  // the newest 1,000
 
   Accounts accounts;
   Time accrued_until;
   int64_t pending_work = 0;  // slot-microseconds of the gang since its last commit
+  int64_t gang_slots = 0;     // held by living members of the gang
+  int64_t reserve_slots = 0;  // held by the other living members
 
   bool live() const { return !IsFinal(phase); }
   const Member* Find(MemberId id) const {
@@ -252,6 +260,12 @@ struct Run {
     a("accounts", accounts);
     a("accrued_until", accrued_until);
     a("pending_work", pending_work);
+    a("gang_slots", gang_slots);
+    a("reserve_slots", reserve_slots);
+    a("waits", waits);
+    a("broken_at", broken_at);
+    a("reserve_failures", reserve_failures);
+    a("reserve_failed_at", reserve_failed_at);
   }
 };
 
@@ -259,15 +273,12 @@ struct State {
   Time now;  // of the newest event
   std::map<NodeId, Node> nodes;
   std::map<RunId, Run> runs;
-  uint64_t events = 0;  // folded so far, those that changed nothing included
+  uint64_t events = 0;  // folded so far, those that changed nothing left out
 
-  // Folds one event in. Returns false where it changed nothing: a repeated or late message, a message
-  // of an older incarnation, session or process. A decision that contradicts the state (a slot given
+  // Folds one event in. Returns false where it changed nothing at all: a repeated or late message, one
+  // of an older session. Such events need no place in the journal; all others do. A decision that contradicts the state (a slot given
   // twice, a gang with a dead member) breaks an invariant and aborts.
   bool Apply(const Event& event);
-
-  // The accounts of a run up to `now`, those of time not yet settled included.
-  Accounts AccountsAt(const Run& run, Time now) const;
 
   const Run* FindRun(const RunId& id) const {
     const auto it = runs.find(id);
@@ -287,9 +298,16 @@ struct State {
   }
 };
 
-// A gang is intact when each of its ranks is alive and sound, or has ended cleanly.
-bool Intact(const Run& run);
-// Every rank of the gang has joined the newest incarnation.
+// Members of the gang that are neither sound nor cleanly ended, by rank; empty: the gang is intact.
+std::vector<MemberId> LostRanks(const Run& run);
+// Every rank of the gang has joined the newest incarnation (has started, where the program does not
+// speak the protocol).
 bool AllJoined(const Run& run);
+// Sound members beside the gang, oldest first.
+std::vector<MemberId> Reserve(const Run& run);
+// How many accelerators a member counts for in the accounts.
+int64_t SlotsOf(const Member& member);
+// The accounts of a run up to `now`, work not yet committed counted as productive.
+Accounts AccountsAt(const Run& run, Time now);
 
 }  // namespace longrun::fleet
