@@ -10,7 +10,7 @@
 namespace longrun::model {
 namespace {
 
-using nlohmann::ordered_json;
+using nlohmann::json;
 
 constexpr char kSingle[] = "model.safetensors";
 constexpr char kIndex[] = "model.safetensors.index.json";
@@ -18,7 +18,7 @@ constexpr char kIndex[] = "model.safetensors.index.json";
 // Tensor name → name of the shard beside the index.
 absl::StatusOr<std::map<std::string, std::string>> ReadIndex(const std::string& path) {
   LR_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kSafetensorsHeaderLimit));
-  LR_ASSIGN_OR_RETURN(const ordered_json index, ParseStrictJson(text, path));
+  LR_ASSIGN_OR_RETURN(const json index, ParseStrictJson(text, path));
   if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object()) {
     return absl::InvalidArgumentError(
         fmt::format("{}: an object with \"weight_map\": {{tensor: file}} is right", path));

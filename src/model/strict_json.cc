@@ -10,15 +10,15 @@
 namespace longrun::model {
 namespace {
 
-using nlohmann::ordered_json;
+using nlohmann::json;
 
 constexpr int kDeepest = 32;
 
 // Watches the parser's events for what the parser itself lets pass.
 class Watcher {
  public:
-  bool operator()(int depth, ordered_json::parse_event_t event, const ordered_json& value) {
-    using Event = ordered_json::parse_event_t;
+  bool operator()(int depth, json::parse_event_t event, const json& value) {
+    using Event = json::parse_event_t;
     if (depth > kDeepest) throw std::runtime_error(fmt::format("nested over {} deep", kDeepest));
     if (event == Event::object_start) keys_.emplace_back();
     if (event == Event::object_end) keys_.pop_back();
@@ -37,13 +37,12 @@ class Watcher {
 
 }  // namespace
 
-absl::StatusOr<ordered_json> ParseStrictJson(std::string_view text, const std::string& name) {
+absl::StatusOr<json> ParseStrictJson(std::string_view text, const std::string& name) {
   try {
     Watcher watcher;
-    return ordered_json::parse(
-        text, [&](int depth, ordered_json::parse_event_t event, const ordered_json& value) {
-          return watcher(depth, event, value);
-        });
+    return json::parse(text, [&](int depth, json::parse_event_t event, const json& value) {
+      return watcher(depth, event, value);
+    });
   } catch (const std::exception& e) {
     return absl::InvalidArgumentError(
         fmt::format("{}: not the JSON it should be: {}", name, e.what()));

@@ -10,8 +10,7 @@
 
 namespace longrun::model {
 
-// `name`: how messages call the text (a file's path). Objects keep the text's order of keys.
-absl::StatusOr<nlohmann::ordered_json> ParseStrictJson(std::string_view text,
-                                                       const std::string& name);
+// `name`: how messages call the text (a file's path).
+absl::StatusOr<nlohmann::json> ParseStrictJson(std::string_view text, const std::string& name);
 
 }  // namespace longrun::model

@@ -30,7 +30,7 @@ int64_t WindowsPerEpoch(int64_t context, int64_t token_count);
 std::vector<int64_t> SequenceOffsets(uint64_t seed, int64_t step, int64_t batch, int64_t context,
                                      int64_t token_count);
 
-// Epochs begun before step `step` ends: how often the text has been read, as a fraction.
+// How often the text has been read once `step` steps are done, as a fraction.
 double EpochsDone(int64_t step, int64_t batch, int64_t context, int64_t token_count);
 
 // The sequences [begin, end) of a batch that a rank takes. Together the ranks take each once;
