@@ -74,6 +74,7 @@ class EngineContract : public testing::TestWithParam<MakeContractWorld> {
 
   void SetUp() override {
     world_ = GetParam()();
+    world_->engine().Expect({});
     nodes_ = world_->nodes();
     ASSERT_GE(nodes_.size(), 2u);
     ASSERT_TRUE(ObserveUntil([&] { return sessions_.size() == nodes_.size(); }))
