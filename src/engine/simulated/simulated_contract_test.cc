@@ -6,8 +6,8 @@ namespace {
 
 class SimulatedContractWorld : public ContractWorld {
  public:
-  SimulatedContractWorld()
-      : world_(Config()), engine_(std::make_unique<SimulatedEngine>(&world_)) {}
+  explicit SimulatedContractWorld(uint64_t seed)
+      : world_(Config(seed)), engine_(std::make_unique<SimulatedEngine>(&world_)) {}
 
   Engine& engine() override { return *engine_; }
   std::vector<fleet::NodeId> nodes() override {
