@@ -68,7 +68,7 @@ class StateTest : public ::testing::Test {
     }
   }
 
-  const Run& run() { return *state_.FindRun(kRun); }
+  const fleet::Run& run() { return *state_.FindRun(kRun); }
 
   const RunId kRun{"pair"};
   State state_;
