@@ -3,7 +3,12 @@
 // machine cannot run.
 #include "model/cpu_loops.h"
 
+#include <type_traits>
+
 #include "model/cpu_math.h"
+#ifdef __AVX512BF16__
+#include "model/cpu_attention_bf16.h"
+#endif
 
 namespace longrun::model::loops {
 namespace {
@@ -375,13 +380,47 @@ void AttentionBackwardHead(const Attention<T>& a, int64_t b, int64_t h, float* s
   }
 }
 
+// The best attention for the storage that was compiled in, and for the head's width.
 template <class T>
-constexpr Table<T> kTable = {Norm<T>,          NormBackwardRows<T>,
-                             Gelu<T>,          GeluBackward<T>,
-                             ColumnSums<T>,    CrossEntropy<T>,
-                             AttentionHead<T>, AttentionBackwardHead<T>,
-                             AttentionScratch, Cast<T>,
-                             AddTo<T>};
+void AnyAttentionHead(const Attention<T>& a, int64_t b, int64_t h, float* scratch) {
+#ifdef __AVX512BF16__
+  if constexpr (std::is_same_v<T, Bf16>) {
+    if (DotAttentionFits(a.dim)) return DotAttentionHead(a, b, h, scratch);
+  }
+#endif
+  AttentionHead<T>(a, b, h, scratch);
+}
+
+template <class T>
+void AnyAttentionBackwardHead(const Attention<T>& a, int64_t b, int64_t h, float* scratch) {
+#ifdef __AVX512BF16__
+  if constexpr (std::is_same_v<T, Bf16>) {
+    if (DotAttentionFits(a.dim)) return DotAttentionBackwardHead(a, b, h, scratch);
+  }
+#endif
+  AttentionBackwardHead<T>(a, b, h, scratch);
+}
+
+int64_t AnyAttentionScratch(int64_t length, int64_t dim) {
+#ifdef __AVX512BF16__
+  return DotAttentionScratch(length, dim) + AttentionScratch(length, dim);
+#else
+  return AttentionScratch(length, dim);
+#endif
+}
+
+template <class T>
+constexpr Table<T> kTable = {.norm = Norm<T>,
+                             .norm_backward = NormBackwardRows<T>,
+                             .gelu = Gelu<T>,
+                             .gelu_backward = GeluBackward<T>,
+                             .column_sums = ColumnSums<T>,
+                             .cross_entropy = CrossEntropy<T>,
+                             .attention = AnyAttentionHead<T>,
+                             .attention_backward = AnyAttentionBackwardHead<T>,
+                             .attention_scratch = AnyAttentionScratch,
+                             .cast = Cast<T>,
+                             .add_to = AddTo<T>};
 
 }  // namespace
 

@@ -95,7 +95,7 @@ struct Table {
 template <class T>
 const Table<T>& BestTable();
 
-// How its instruction set is called: "avx512", "avx2", "plain".
+// How its instruction set is called: "avx512_bf16", "avx512", "avx2", "plain".
 const char* BestTableName();
 
 }  // namespace longrun::model::loops

@@ -11,6 +11,7 @@ LR_DECLARE(plain)
 #ifdef LR_X86_LOOPS
 LR_DECLARE(avx2)
 LR_DECLARE(avx512)
+LR_DECLARE(avx512_bf16)
 #endif
 
 namespace {
@@ -27,6 +28,9 @@ Best Pick() {
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("fma")) {
+    if (__builtin_cpu_supports("avx512bf16")) {
+      return {&avx512_bf16::table_f32, &avx512_bf16::table_bf16, "avx512_bf16"};
+    }
     return {&avx512::table_f32, &avx512::table_bf16, "avx512"};
   }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&

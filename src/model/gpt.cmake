@@ -3,9 +3,10 @@ include(torch)
 # The same loops for each vector unit; cpu_loops_best.cc picks one when the program runs.
 set(longrun_loops plain)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  list(APPEND longrun_loops avx2 avx512)
+  list(APPEND longrun_loops avx2 avx512 avx512_bf16)
   set(longrun_loops_avx2 -march=x86-64-v3)
   set(longrun_loops_avx512 -march=x86-64-v4 -mprefer-vector-width=512)
+  set(longrun_loops_avx512_bf16 ${longrun_loops_avx512} -mavx512bf16)
   set_source_files_properties(cpu_loops_best.cc PROPERTIES COMPILE_DEFINITIONS LR_X86_LOOPS)
 endif()
 foreach(kind ${longrun_loops})
@@ -19,7 +20,13 @@ foreach(kind ${longrun_loops})
 endforeach()
 longrun_library(model
   SOURCES cpu_loops_best.cc cpu_ops.cc flat_parameters.cc gpt.cc gpt_config.cc gpt_step.cc
-          tensor_ops.cc
+          hf_folder.cc sample.cc tensor_ops.cc
   DEPS ${longrun_loops_targets} longrun_base longrun_text absl::status absl::statusor)
 longrun_use_torch(longrun_model)
 set_source_files_properties(cpu_loops_best.cc PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
+longrun_test(model_test
+  SOURCES gpt_test.cc gpt_gradient_test.cc hf_folder_test.cc sample_test.cc
+  DEPS longrun_model longrun_base)
+if(TARGET model_test)
+  longrun_use_torch(model_test)
+endif()

@@ -165,8 +165,8 @@ std::string OptimizerKindName(OptimizerKind kind) {
   return "";
 }
 
-Optimizer::Optimizer(const OptimizerConfig& config, model::FlatParameters* parameters)
-    : config_(config), parameters_(parameters) {
+Optimizer::Optimizer(const OptimizerConfig& config, model::FlatParameters* parameters, bool fused)
+    : config_(config), parameters_(parameters), fused_(fused && parameters->device().is_cpu()) {
   for (const std::string& name : StateNames(config.kind)) {
     state_.emplace_back(name, at::zeros_like(parameters->values()));
   }
@@ -178,7 +178,7 @@ void Optimizer::Step(double lr, double gradient_scale) {
   const at::NoGradGuard no_grad;
   for (const Segment& segment : Segments(*parameters_)) {
     const int64_t count = segment.end - segment.begin;
-    if (!parameters_->device().is_cpu()) {
+    if (!fused_) {
       std::vector<at::Tensor> state;
       for (const auto& entry : state_) {
         state.push_back(entry.second.narrow(0, segment.begin, count));

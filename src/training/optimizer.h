@@ -38,7 +38,8 @@ struct OptimizerConfig {
 
 class Optimizer {
  public:
-  Optimizer(const OptimizerConfig& config, model::FlatParameters* parameters);
+  // `fused`: by the CPU's own loops where the parameters are there; else by tensor operations.
+  Optimizer(const OptimizerConfig& config, model::FlatParameters* parameters, bool fused = true);
 
   // Updates the parameters from the gradients, each multiplied by `gradient_scale` on the way in
   // (what ClipScale gives: clipping then costs no pass of its own).
@@ -55,6 +56,7 @@ class Optimizer {
  private:
   const OptimizerConfig config_;
   model::FlatParameters* const parameters_;
+  const bool fused_;
   std::vector<std::pair<std::string, at::Tensor>> state_;
   int64_t steps_ = 0;
 };
