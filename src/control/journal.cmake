@@ -6,3 +6,6 @@ longrun_library(journal
           wal_inspection.cc
   DEPS longrun_base PkgConfig::sqlite3)
 longrun_test(journal_contract_test SOURCES journal_contract_test.cc DEPS longrun_journal)
+longrun_test(sqlite_journal_test SOURCES sqlite_journal_test.cc DEPS longrun_journal)
+longrun_test(journal_damage_test SOURCES journal_damage_test.cc DEPS longrun_journal)
+longrun_test(journal_crash_test SOURCES journal_crash_test.cc DEPS longrun_journal)

@@ -1,16 +1,12 @@
 // What every journal promises, run against each of them.
-#include <unistd.h>
-
-#include <cstdlib>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "control/journal_test_folder.h"
 #include "control/memory_journal.h"
-#include "control/sqlite_journal.h"
 #include "gtest/gtest.h"
 
 namespace longrun::control {
@@ -35,26 +31,15 @@ class MemoryPlace : public Place {
 
 class SqlitePlace : public Place {
  public:
-  SqlitePlace() {
-    char name[] = "/tmp/longrun_journal_XXXXXX";
-    folder_ = mkdtemp(name);
-    Reopen();
-  }
-  ~SqlitePlace() override {
-    journal_.reset();
-    std::filesystem::remove_all(folder_);
-  }
+  SqlitePlace() { Reopen(); }
   Journal& journal() override { return *journal_; }
   void Reopen() override {
     journal_.reset();
-    absl::StatusOr<std::unique_ptr<SqliteJournal>> opened =
-        SqliteJournal::Open({.folder = folder_});
-    ASSERT_TRUE(opened.ok()) << opened.status();
-    journal_ = *std::move(opened);
+    journal_ = OpenJournal(folder_.path());
   }
 
  private:
-  std::string folder_;
+  TestFolder folder_;
   std::unique_ptr<SqliteJournal> journal_;
 };
 

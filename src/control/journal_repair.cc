@@ -151,6 +151,7 @@ std::string FreePath(const std::string& path) {
 absl::StatusOr<std::string> MoveTailAside(Database& db, const std::string& folder,
                                           uint64_t first_seq) {
   const std::string side = FreePath(absl::StrCat(folder, "/journal.damaged-", first_seq));
+  LR_RETURN_IF_ERROR(WriteFileAtomically(side, ""));  // ATTACH makes no files here
   LR_RETURN_IF_ERROR(
       db.Execute(absl::StrCat("ATTACH '", absl::StrReplaceAll(side, {{"'", "''"}}), "' AS side")));
   // The copy is durable before the rows go: a crash in between leaves them in both.

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace longrun::control {
@@ -29,6 +30,10 @@ absl::Status SqliteError(sqlite3* db, int code) {
     case SQLITE_NOTADB:
     case SQLITE_FORMAT:
       return absl::DataLossError(text);
+    case SQLITE_ERROR:
+      // Our statements are fixed: what they name is missing only where the schema is damaged.
+      return absl::StrContains(text, "no such ") ? absl::DataLossError(text)
+                                                 : absl::InternalError(text);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return absl::UnavailableError(text);
