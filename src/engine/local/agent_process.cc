@@ -99,7 +99,6 @@ absl::Status SweepNode(const std::string& node_folder) {
       mark.ok() && absl::StartsWith(*mark, "LONGRUN_SOCKET=") ? *mark : "", Duration::Seconds(5));
   if (!killed.ok()) return killed.status();
   if (*killed > 0) log::info("{}: killed {} processes of its ranks", node_folder, *killed);
-  ::unlink((node_folder + "/agent").c_str());
   return absl::OkStatus();
 }
 

@@ -153,7 +153,7 @@ void LocalEngine::OnDeath(Node& node, std::unique_lock<std::mutex>& lock) {
   if (!swept.ok()) log::error("{}: {}", node.name, std::string(swept.message()));
 
   lock.lock();
-  log::warn("{} is lost: {}", node.name, reason);
+  log::log(ending_ ? log::level::info : log::level::warn, "{} is lost: {}", node.name, reason);
   // Where control has not said yet whom it expects, Expect tells the loss.
   if (known && !undecided) TellLost(node.name, session, reason, false);
   if (!ending_) node.start_at_seconds = clock_.seconds() + options_.repair_after.seconds();
