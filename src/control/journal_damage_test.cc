@@ -290,6 +290,28 @@ TEST_F(JournalRows, PrunedRecordsWithoutASnapshotAreToldOf) {
   EXPECT_THAT(AllDamages(*journal), HasSubstr("no snapshot is whole"));
 }
 
+TEST_F(JournalRows, ADamagedHeaderCostsNothing) {
+  std::string content = Content(folder_ / "journal.db");
+  content.replace(0, 4096, std::string(4096, 'x'));
+  ASSERT_TRUE(WriteFileAtomically(folder_ / "journal.db", content).ok());
+  const auto journal = OpenJournal(folder_.path());
+  ASSERT_NE(journal, nullptr);
+  EXPECT_EQ(journal->last_seq(), kRecords);
+  EXPECT_THAT(AllDamages(*journal), HasSubstr("rebuilt with the records up to 1500"));
+  EXPECT_EQ(folder_.Names("journal.grafted"), std::vector<std::string>{});
+}
+
+TEST_F(JournalRows, AFileCutInHalfLosesItsHalf) {
+  std::string content = Content(folder_ / "journal.db");
+  content.resize(content.size() / 2);
+  ASSERT_TRUE(WriteFileAtomically(folder_ / "journal.db", content).ok());
+  const auto journal = OpenJournal(folder_.path());
+  ASSERT_NE(journal, nullptr);
+  EXPECT_GT(journal->last_seq(), kRecords * 4 / 10);
+  EXPECT_LT(journal->last_seq(), kRecords * 6 / 10);
+  EXPECT_EQ(journal->damages().size(), 1u);
+}
+
 TEST_F(JournalRows, ARepairThatACrashCutShortIsFinished) {
   // As after the rebuilt database got its name, before it took the old one's place.
   TestFolder other;

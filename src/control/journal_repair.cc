@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <fstream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -19,6 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 std::string BuildingPath(const std::string& folder) { return folder + "/journal.rebuilding"; }
+std::string GraftedPath(const std::string& folder) { return folder + "/journal.grafted"; }
 std::string RebuiltPath(const std::string& folder) { return folder + "/journal.rebuilt"; }
 
 absl::Status Rename(const std::string& from, const std::string& to) {
@@ -113,6 +115,49 @@ class Salvage {
   absl::Status status_;
 };
 
+void RemoveGrafted(const std::string& folder) {
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    unlink((GraftedPath(folder) + suffix).c_str());
+  }
+}
+
+// Copies the old database with a new journal's first page in place of its own. That page holds the
+// file's size and where the tables begin, the same in every journal: with a good one SQLite reads
+// what a damaged header, or a file cut short, kept from it.
+absl::Status Graft(const std::string& folder, const std::string& new_database) {
+  const std::string path = DatabasePath(folder);
+  const std::string grafted = GraftedPath(folder);
+  RemoveGrafted(folder);
+  std::error_code error;
+  fs::copy_file(path, grafted, error);
+  if (!error && fs::exists(path + "-wal")) fs::copy_file(path + "-wal", grafted + "-wal", error);
+  if (!error)
+    fs::resize_file(grafted, std::max<uintmax_t>(1, fs::file_size(path) / 4096) * 4096, error);
+  if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat("cannot copy to ", grafted));
+  LR_ASSIGN_OR_RETURN(std::string page, ReadFile(new_database));
+  page.resize(4096);
+  // File format, section 1.3: write and read version 2 say that there is a log; the size in pages.
+  page[18] = page[19] = 2;
+  const uint32_t pages = static_cast<uint32_t>(fs::file_size(grafted) / 4096);
+  for (int i = 0; i < 4; ++i) page[28 + i] = static_cast<char>(pages >> (24 - 8 * i));
+  std::fstream file(grafted, std::ios::in | std::ios::out | std::ios::binary);
+  file.write(page.data(), static_cast<std::streamsize>(page.size()));
+  file.close();
+  if (!file) return absl::InternalError(absl::StrCat("cannot write ", grafted));
+  return absl::OkStatus();
+}
+
+// Opens what is best read in place of the damaged database: itself, or a copy with a new first
+// page.
+absl::StatusOr<Database> OpenForSalvage(const std::string& folder,
+                                        const std::string& new_database) {
+  absl::StatusOr<Database> old = Database::Open(DatabasePath(folder), Database::Mode::kReadOnly);
+  const absl::Status readable = old.ok() ? ReadVersion(*old).status() : old.status();
+  if (!absl::IsDataLoss(readable)) return old;
+  LR_RETURN_IF_ERROR(Graft(folder, new_database));
+  return Database::Open(GraftedPath(folder), Database::Mode::kReadWrite);
+}
+
 // The largest number that the old database still shows; 0 where it shows none.
 uint64_t LargestSeq(Database& old) {
   const absl::StatusOr<int64_t> largest = old.QueryInt("SELECT max(seq) FROM record");
@@ -176,12 +221,12 @@ absl::StatusOr<Damage> Rebuild(const std::string& folder, const std::optional<Sn
   LR_RETURN_IF_ERROR(CreateDatabase(building));
   Damage damage;
   {
+    absl::StatusOr<Database> old = OpenForSalvage(folder, building);
     LR_ASSIGN_OR_RETURN(Database out, Database::Open(building, Database::Mode::kReadWrite));
     LR_RETURN_IF_ERROR(out.Execute("PRAGMA synchronous=FULL;PRAGMA journal_mode=DELETE;BEGIN"));
     LR_ASSIGN_OR_RETURN(RowWriter writer, RowWriter::Prepare(out));
     Salvage salvage(writer, base);
     uint64_t largest = 0;
-    absl::StatusOr<Database> old = Database::Open(path, Database::Mode::kReadOnly);
     if (old.ok()) {
       const absl::Status status = salvage.Run(*old);
       if (!status.ok() && !absl::IsDataLoss(status)) return status;
@@ -193,6 +238,7 @@ absl::StatusOr<Damage> Rebuild(const std::string& folder, const std::optional<Sn
     LR_RETURN_IF_ERROR(out.Execute("COMMIT"));
     damage = Describe(salvage, largest, base ? base->snapshot.seq : 0, why);
   }
+  RemoveGrafted(folder);
   damage.moved_to = FreePath(absl::StrCat(folder, "/journal.damaged-", damage.first_seq));
   LR_RETURN_IF_ERROR(KeepAs(path, damage.moved_to));
   LR_RETURN_IF_ERROR(KeepAs(path + "-wal", damage.moved_to + "-wal"));

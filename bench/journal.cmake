@@ -1,0 +1,3 @@
+longrun_binary(journal_bench
+  SOURCES journal_bench.cc
+  DEPS longrun_journal)
