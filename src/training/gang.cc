@@ -1,14 +1,18 @@
 #include "training/gang.h"
 
+#include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include <chrono>
+#include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <mutex>
+#include <set>
 #include <thread>
 #include <utility>
-
-#include <gloo/transport/tcp/pair.h>
+#include <vector>
 
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
@@ -23,17 +27,51 @@ constexpr std::chrono::seconds kBuildTimeout(30);
 // watches all of them, and a newer membership ends the wait.
 constexpr std::chrono::hours kCollectiveTimeout(24);
 
-// Lets the pair's socket be shut: gloo's own close() would leave local waiters waiting.
-class PairSocket : public gloo::transport::tcp::Pair {
- public:
-  static void Shut(gloo::transport::Pair* pair) {
-    auto* tcp = static_cast<gloo::transport::tcp::Pair*>(pair);
-    const std::lock_guard<std::mutex> lock(tcp->*(&PairSocket::m_));
-    const int fd = tcp->*(&PairSocket::fd_);
-    if (fd >= 0) shutdown(fd, SHUT_RDWR);
-  }
+// A socket by more than its number, which is used again after a close.
+struct SocketId {
+  int fd = -1;
+  ino_t inode = 0;
+  bool operator<(const SocketId& o) const { return inode < o.inode; }
 };
 
+bool Identify(int fd, SocketId* id) {
+  struct stat status;
+  if (fstat(fd, &status) != 0 || !S_ISSOCK(status.st_mode)) return false;
+  *id = {fd, status.st_ino};
+  return true;
+}
+
+// The process's TCP connections, except those to or from `store_port`.
+std::set<SocketId> TcpConnections(uint16_t store_port) {
+  std::set<SocketId> found;
+  std::error_code error;
+  const std::filesystem::directory_iterator end;
+  for (std::filesystem::directory_iterator it("/proc/self/fd", error); !error && it != end;
+       it.increment(error)) {
+    const int fd = atoi(it->path().filename().c_str());
+    SocketId id;
+    if (!Identify(fd, &id)) continue;
+    const auto port = [fd](auto ask) -> int {
+      sockaddr_storage address{};
+      socklen_t size = sizeof address;
+      if (ask(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return -1;
+      if (address.ss_family == AF_INET) {
+        return ntohs(reinterpret_cast<sockaddr_in*>(&address)->sin_port);
+      }
+      if (address.ss_family == AF_INET6) {
+        return ntohs(reinterpret_cast<sockaddr_in6*>(&address)->sin6_port);
+      }
+      return -1;
+    };
+    const int here = port(getsockname), there = port(getpeername);
+    if (here < 0 || there < 0 || here == store_port || there == store_port) continue;
+    found.insert(id);
+  }
+  return found;
+}
+
+// gloo's group that can be left: closing its connections is not enough, for that does not wake
+// those in this process who wait for data; an end of file does.
 class GlooGroup : public c10d::ProcessGroupGloo {
  public:
   using ProcessGroupGloo::ProcessGroupGloo;
@@ -41,21 +79,22 @@ class GlooGroup : public c10d::ProcessGroupGloo {
   void AllowLongCollectives() {
     for (const auto& context : contexts_) context->setTimeout(kCollectiveTimeout);
   }
-
-  // Every operation under way fails within milliseconds, here and at the peers.
-  void Shut() {
-    for (const auto& context : contexts_) {
-      if (context->getDevice()->str().rfind("tcp", 0) != 0) {
-        context->closeConnections();
-        continue;
-      }
-      for (int peer = 0; peer < context->size; ++peer) {
-        if (peer != context->rank && context->getPair(peer)) {
-          PairSocket::Shut(context->getPair(peer).get());
-        }
-      }
+  void TakeSockets(const std::set<SocketId>& before, uint16_t store_port) {
+    for (const SocketId& id : TcpConnections(store_port)) {
+      if (before.count(id) == 0) sockets_.push_back(id);
     }
   }
+  // Every operation under way fails within milliseconds, here and at the peers.
+  void Shut() {
+    for (const SocketId& id : sockets_) {
+      SocketId now;
+      if (Identify(id.fd, &now) && now.inode == id.inode) shutdown(id.fd, SHUT_RDWR);
+    }
+    sockets_.clear();
+  }
+
+ private:
+  std::vector<SocketId> sockets_;
 };
 
 // The first line of an exception's text: the rest is a stack trace of the library's.
@@ -72,9 +111,11 @@ c10::intrusive_ptr<GlooGroup> Build(const GangSpec& spec) {
   auto options = c10d::ProcessGroupGloo::Options::create(kBuildTimeout);
   options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(spec.address));
   options->threads = 2;
+  const std::set<SocketId> before = TcpConnections(spec.store_port);
   auto group = c10::make_intrusive<GlooGroup>(store, static_cast<int>(spec.rank),
                                               static_cast<int>(spec.world), options);
   group->AllowLongCollectives();
+  group->TakeSockets(before, spec.store_port);
   return group;
 }
 
@@ -128,7 +169,8 @@ Gang::Gang(GangSpec spec, std::shared_ptr<Bell> bell)
       }
     }
     bell->Ring();
-    if (group != nullptr) group->Shut();  // abandoned meanwhile; destroyed here
+    // Left over means abandoned meanwhile: nothing is under way on it, and it is destroyed here.
+    // Its sockets are not shut, for a newer group's may be counted among them.
   }).detach();
 }
 
@@ -182,7 +224,7 @@ FlightPtr Gang::Launch(at::Tensor tensor, bool own_thread, Start start) {
     flight->Finish();
     return flight;
   }
-  const auto run = [flight, group, tensor, start, own_thread]() mutable {
+  auto run = [flight, group, tensor, start, own_thread]() mutable {
     try {
       std::vector<at::Tensor> tensors{tensor};
       auto work = start(*group, tensors);

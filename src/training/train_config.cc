@@ -68,7 +68,9 @@ void ReadSchedule(YamlMap map, int64_t steps, ScheduleConfig* schedule) {
 }
 
 void ReadCheckpoint(YamlMap map, CheckpointConfig* checkpoint) {
-  const std::string every = map.String("every", "auto");
+  // Read by hand: 500 and 30s and auto are all right here.
+  const YamlNode* node = map.Node("every");
+  const std::string every = node == nullptr ? "auto" : node->text;
   if (every == "auto") {
     checkpoint->every = CheckpointConfig::Every::kAuto;
   } else if (int64_t steps = 0; absl::SimpleAtoi(every, &steps)) {

@@ -78,7 +78,7 @@ absl::Status Trainer::Run(Membership* membership) {
     sends_.clear();
     if (absl::IsUnavailable(status)) membership->Broken(incarnation, std::string(status.message()));
     if (absl::IsUnavailable(status) || absl::IsAborted(status)) {
-      log::info("incarnation {} left: {}", incarnation, status.message());
+      log::info("incarnation {} left: {}", incarnation, std::string(status.message()));
       continue;
     }
     return status;
