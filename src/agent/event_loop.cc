@@ -114,6 +114,7 @@ void EventLoop::Run() {
     }
     RunTickers();
   }
+  stop_ = false;
 }
 
 }  // namespace longrun::agent

@@ -40,7 +40,7 @@ class EventLoop {
   // Runs `task` on the loop's thread. Any thread.
   void Post(std::function<void()> task);
 
-  // Until Stop.
+  // Until Stop; may be called again.
   void Run();
   void Stop() { stop_ = true; }
 

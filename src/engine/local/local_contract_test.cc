@@ -16,7 +16,8 @@ class LocalWorld : public ContractWorld {
     return {fleet::NodeId("node-0"), fleet::NodeId("node-1")};
   }
   std::vector<std::string> CommandFor(const Behaviour& b) override {
-    const std::string wait = b.delay.us > 0 ? "sleep " + std::to_string(b.delay.seconds()) + "; " : "";
+    const std::string wait =
+        b.delay.us > 0 ? "sleep " + std::to_string(b.delay.seconds()) + "; " : "";
     switch (b.kind) {
       case Behaviour::Kind::kExit:
         return fleet_.Shell(wait + "exit " + std::to_string(b.code));

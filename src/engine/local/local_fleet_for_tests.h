@@ -75,8 +75,9 @@ class LocalFleet {
   }
   // A shell command whose starts are counted.
   std::vector<std::string> Shell(const std::string& script) const {
-    return {"/bin/sh", "-c",
-            "echo x >> " + options.state_folder + "/starts/$LONGRUN_RUN.$LONGRUN_MEMBER; " + script};
+    return {
+        "/bin/sh", "-c",
+        "echo x >> " + options.state_folder + "/starts/$LONGRUN_RUN.$LONGRUN_MEMBER; " + script};
   }
   int Starts(const std::string& run, int64_t member) const {
     std::error_code error;
