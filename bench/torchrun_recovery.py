@@ -22,7 +22,6 @@ torch.set_num_threads(1)
 dist.init_process_group("gloo")
 rank, folder = dist.get_rank(), sys.argv[1]
 torch.manual_seed(1)
-layers = [torch.nn.Linear(256, 1024), torch.nn.GELU(), torch.nn.Linear(1024, 256)]
 model = torch.nn.Sequential(*[torch.nn.Sequential(torch.nn.Linear(256, 1024), torch.nn.GELU(),
                                                   torch.nn.Linear(1024, 256)) for _ in range(6)])
 optimizer = torch.optim.AdamW(model.parameters())
@@ -76,16 +75,17 @@ def main():
                 time.sleep(0.1)
             with open(folder + "/pid2") as file:
                 pid = int(file.read())
-            before = steps(folder)[-1][1]
             start = time.time()
             os.kill(pid, signal.SIGKILL)
             while True:
-                after = [s for s in steps(folder) if s[0] > start + 0.3]
-                if after:
+                log = steps(folder)
+                # The restarted gang begins again at its checkpoint: the number goes back.
+                back = [i for i in range(seen, len(log)) if i > 0 and log[i][1] <= log[i - 1][1]]
+                if back:
                     break
                 time.sleep(0.02)
-            seconds.append(after[0][0] - start)
-            lost.append(before - after[0][1] + 1)
+            seconds.append(log[back[-1]][0] - start)
+            lost.append(log[back[-1] - 1][1] - log[back[-1]][1] + 1)
             print(f"kill {kill + 1}: {seconds[-1]:.2f} s, {lost[-1]} steps back", flush=True)
     finally:
         os.killpg(run.pid, signal.SIGKILL)
