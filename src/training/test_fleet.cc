@@ -146,6 +146,19 @@ void TestFleet::Reap() {
   }
 }
 
+bool TestFleet::WaitHello(int64_t number, double limit_seconds) {
+  return Wait([&] { return !members_[number].endpoint.empty(); }, limit_seconds);
+}
+
+bool TestFleet::WaitExited(int64_t number, int code, double limit_seconds) {
+  return Wait(
+      [&] {
+        const Member& member = members_[number];
+        return member.exited && WIFEXITED(member.status) && WEXITSTATUS(member.status) == code;
+      },
+      limit_seconds);
+}
+
 bool TestFleet::WaitCommitted(int64_t step, double limit_seconds) {
   return Wait(
       [&] {

@@ -1,9 +1,10 @@
-// For tests and benchmarks: worker processes under an agent of a few lines. It speaks the real protocol
-// over real sockets, starts real longrun-workers and kills them with real signals; what it lacks is a
-// controller: the test says who is in the gang.
+// For tests and benchmarks: worker processes under an agent of a few lines. It speaks the real
+// protocol over real sockets, starts real longrun-workers and kills them with real signals; what it
+// lacks is a controller: the test says who is in the gang.
 //
-// Every method belongs to the test's thread; a thread of its own reads the sockets. A member that does
-// something a test did not ask for (exits, falls silent) shows as a wait that runs into its limit.
+// Every method belongs to the test's thread; a thread of its own reads the sockets. A member that
+// does something a test did not ask for (exits, falls silent) shows as a wait that runs into its
+// limit.
 #pragma once
 
 #include <sys/types.h>
@@ -49,9 +50,13 @@ class TestFleet {
   void Kill(int64_t member);
   void Tell(int64_t member, const std::string& line);
 
-  // Waits until `ready` (asked with the lock held, after each line that came) or the limit; false then.
+  // Waits until `ready` (asked with the lock held, after each line that came) or the limit; false
+  // then.
   bool Wait(const std::function<bool()>& ready, double limit_seconds = 60);
-  // All members of the present gang have committed `step`, or a later one, in the present incarnation.
+  bool WaitHello(int64_t member, double limit_seconds = 60);
+  bool WaitExited(int64_t member, int code, double limit_seconds = 60);
+  // All members of the present gang have committed `step`, or a later one, in the present
+  // incarnation.
   bool WaitCommitted(int64_t step, double limit_seconds = 60);
   // All members of the present gang have exited with code 0.
   bool WaitFinished(double limit_seconds = 60);
