@@ -20,23 +20,39 @@ constexpr int64_t kBlock = 32;  // queries (forward) or keys (backward) taken at
 
 inline int64_t Padded(int64_t n) { return (n + kPad - 1) / kPad * kPad; }
 
-// M rows × 16·Z columns. a: pairs, row stride lda; b: pairs, row stride ldb; depth in pairs.
+// Pairs of A: element (i, p) at data[i·row_step + p·pair_step].
+struct Left {
+  const uint32_t* data;
+  int64_t row_step, pair_step;
+};
+
+// Rows of bf16 as they lie, `stride` elements apart.
+inline Left RowsOf(const Bf16* rows, int64_t stride) {
+  return {reinterpret_cast<const uint32_t*>(rows), stride / 2, 1};
+}
+
+// Bᵀ of a B in pairs: A's rows are its columns.
+inline Left ColumnsOf(const uint32_t* pairs, int64_t stride) { return {pairs, 1, stride}; }
+
+// M rows × 16·Z columns; depth in pairs.
 template <int M, int Z>
-inline void DotTile(const uint32_t* __restrict a, int64_t lda, const uint32_t* __restrict b,
-                    int64_t ldb, float* __restrict c, int64_t ldc, int64_t depth, bool add) {
+inline void DotTile(const Left& a, const uint32_t* __restrict b, int64_t ldb, float* __restrict c,
+                    int64_t ldc, int64_t depth, bool add) {
   __m512 sums[M][Z];
   for (int i = 0; i < M; ++i) {
     for (int z = 0; z < Z; ++z) {
       sums[i][z] = add ? _mm512_loadu_ps(c + i * ldc + 16 * z) : _mm512_setzero_ps();
     }
   }
+  const uint32_t* __restrict words = a.data;
   for (int64_t p = 0; p < depth; ++p) {
     __m512bh columns[Z];
     for (int z = 0; z < Z; ++z) {
       columns[z] = (__m512bh)_mm512_loadu_si512(b + p * ldb + 16 * z);
     }
     for (int i = 0; i < M; ++i) {
-      const __m512bh row = (__m512bh)_mm512_set1_epi32(static_cast<int>(a[i * lda + p]));
+      const auto word = static_cast<int>(words[i * a.row_step + p * a.pair_step]);
+      const __m512bh row = (__m512bh)_mm512_set1_epi32(word);
       for (int z = 0; z < Z; ++z) sums[i][z] = _mm512_dpbf16_ps(sums[i][z], row, columns[z]);
     }
   }
@@ -46,21 +62,24 @@ inline void DotTile(const uint32_t* __restrict a, int64_t lda, const uint32_t* _
 }
 
 template <int Z>
-inline void DotColumns(const uint32_t* a, int64_t lda, const uint32_t* b, int64_t ldb, float* c,
-                       int64_t ldc, int64_t m, int64_t depth, bool add) {
+inline void DotColumns(const Left& a, const uint32_t* b, int64_t ldb, float* c, int64_t ldc,
+                       int64_t m, int64_t depth, bool add) {
+  const auto from = [&](int64_t i) {
+    return Left{a.data + i * a.row_step, a.row_step, a.pair_step};
+  };
   int64_t i = 0;
-  for (; i + 6 <= m; i += 6) DotTile<6, Z>(a + i * lda, lda, b, ldb, c + i * ldc, ldc, depth, add);
-  for (; i + 2 <= m; i += 2) DotTile<2, Z>(a + i * lda, lda, b, ldb, c + i * ldc, ldc, depth, add);
-  for (; i < m; ++i) DotTile<1, Z>(a + i * lda, lda, b, ldb, c + i * ldc, ldc, depth, add);
+  for (; i + 6 <= m; i += 6) DotTile<6, Z>(from(i), b, ldb, c + i * ldc, ldc, depth, add);
+  for (; i + 2 <= m; i += 2) DotTile<2, Z>(from(i), b, ldb, c + i * ldc, ldc, depth, add);
+  for (; i < m; ++i) DotTile<1, Z>(from(i), b, ldb, c + i * ldc, ldc, depth, add);
 }
 
 // C[m, n] = (add ? C : 0) + A·B; n a multiple of 16; strides in words.
-inline void Dot(const uint32_t* a, int64_t lda, const uint32_t* b, int64_t ldb, float* c,
-                int64_t ldc, int64_t m, int64_t n, int64_t depth, bool add) {
+inline void Dot(const Left& a, const uint32_t* b, int64_t ldb, float* c, int64_t ldc, int64_t m,
+                int64_t n, int64_t depth, bool add) {
   int64_t j = 0;
-  for (; j + 64 <= n; j += 64) DotColumns<4>(a, lda, b + j, ldb, c + j, ldc, m, depth, add);
-  for (; j + 32 <= n; j += 32) DotColumns<2>(a, lda, b + j, ldb, c + j, ldc, m, depth, add);
-  for (; j < n; j += 16) DotColumns<1>(a, lda, b + j, ldb, c + j, ldc, m, depth, add);
+  for (; j + 64 <= n; j += 64) DotColumns<4>(a, b + j, ldb, c + j, ldc, m, depth, add);
+  for (; j + 32 <= n; j += 32) DotColumns<2>(a, b + j, ldb, c + j, ldc, m, depth, add);
+  for (; j < n; j += 16) DotColumns<1>(a, b + j, ldb, c + j, ldc, m, depth, add);
 }
 
 inline void Round(const float* from, Bf16* to, int64_t n) {  // n a multiple of 16
@@ -97,12 +116,39 @@ inline void PairRows(const Bf16* rows, int64_t n, int64_t columns, uint32_t* pai
   }
 }
 
-// to[j, i] = from[i, j], 32-bit words, both sides multiples of 16: by blocks that stay in
-// registers' reach of the cache.
+// Sixteen rows of sixteen words, transposed in registers.
+inline void Transpose16(const uint32_t* from, int64_t from_stride, uint32_t* to,
+                        int64_t to_stride) {
+  __m512i r[16], t[16];
+  for (int i = 0; i < 16; ++i) r[i] = _mm512_loadu_si512(from + i * from_stride);
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+  }
+  for (int half = 0; half < 16; half += 8) {
+    for (int i = half; i < half + 4; ++i) {
+      t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
+      t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
+    }
+  }
+  for (int i = 0; i < 8; ++i) {
+    r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
+    r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
+  }
+  for (int i = 0; i < 16; ++i) _mm512_storeu_si512(to + i * to_stride, r[i]);
+}
+
+// to[j, i] = from[i, j], 32-bit words, both sides multiples of 16.
 inline void Transpose(const uint32_t* from, int64_t rows, int64_t columns, uint32_t* to) {
-  for (int64_t i0 = 0; i0 < rows; i0 += 16) {
-    for (int64_t j = 0; j < columns; ++j) {
-      for (int64_t i = i0; i < i0 + 16; ++i) to[j * rows + i] = from[i * columns + j];
+  for (int64_t i = 0; i < rows; i += 16) {
+    for (int64_t j = 0; j < columns; j += 16) {
+      Transpose16(from + i * columns + j, columns, to + j * rows + i, rows);
     }
   }
 }
@@ -150,8 +196,7 @@ void DotAttentionHead(const Attention<Bf16>& a, int64_t b, int64_t h, float* scr
   const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(dim));
   for (int64_t q0 = 0; q0 < length; q0 += kBlock) {
     const int64_t keys = q0 + kBlock;
-    Dot(reinterpret_cast<const uint32_t*>(q + q0 * dim), dim / 2, k_pairs, n, scores, n, kBlock,
-        keys, dim / 2, false);
+    Dot(RowsOf(q + q0 * dim, dim), k_pairs, n, scores, n, kBlock, keys, dim / 2, false);
     float shares[kBlock];
     for (int64_t i = 0; i < kBlock; ++i) {
       float* __restrict s = scores + i * n;
@@ -177,8 +222,7 @@ void DotAttentionHead(const Attention<Bf16>& a, int64_t b, int64_t h, float* scr
       }
       Round(s, p + i * n, keys);
     }
-    Dot(reinterpret_cast<const uint32_t*>(p), n / 2, v_pairs, dim, o, dim, kBlock, dim, keys / 2,
-        false);
+    Dot(RowsOf(p, n), v_pairs, dim, o, dim, kBlock, dim, keys / 2, false);
     for (int64_t i = 0; i < kBlock && q0 + i < length; ++i) {
       for (int64_t j = 0; j < dim; ++j) o[i * dim + j] *= shares[i];
       Round(o + i * dim, a.out + (b * length + q0 + i) * width + h * dim, dim);
@@ -198,12 +242,12 @@ void DotAttentionBackwardHead(const Attention<Bf16>& a, int64_t b, int64_t h, fl
   Bf16* rows = arena.Take<Bf16>(n * dim);
   Bf16* k = arena.Take<Bf16>(n * dim);
   Bf16* v = arena.Take<Bf16>(n * dim);
-  Bf16* k_transposed = arena.Take<Bf16>(dim * n);           // [dim, n]
+  uint32_t* k_pairs = arena.Take<uint32_t>(n / 2 * dim);    // [n / 2, dim]
   uint32_t* q_t_pairs = arena.Take<uint32_t>(dim / 2 * n);  // [dim / 2, n]: Qᵀ
   uint32_t* q_pairs = arena.Take<uint32_t>(n / 2 * dim);    // [n / 2, dim]
   uint32_t* d_t_pairs = arena.Take<uint32_t>(dim / 2 * n);  // dOᵀ
   uint32_t* d_pairs = arena.Take<uint32_t>(n / 2 * dim);    // dO
-  float* dq_transposed = arena.Take<float>(dim * n);        // [dim, n]
+  float* dq = arena.Take<float>(n * dim);
   float* p = arena.Take<float>(kBlock * n);
   float* ds = arena.Take<float>(kBlock * n);
   Bf16* p_rounded = arena.Take<Bf16>(kBlock * n);
@@ -223,11 +267,7 @@ void DotAttentionBackwardHead(const Attention<Bf16>& a, int64_t b, int64_t h, fl
   PairRows(rows, n, dim, d_pairs);
   PackRows(qkv + width, 3 * width, bias(1), length, n, dim, k);
   PackRows(qkv + 2 * width, 3 * width, bias(2), length, n, dim, v);
-  for (int64_t i0 = 0; i0 < n; i0 += 32) {
-    for (int64_t j = 0; j < dim; ++j) {
-      for (int64_t i = i0; i < i0 + 32; ++i) k_transposed[j * n + i] = k[i * dim + j];
-    }
-  }
+  PairRows(k, n, dim, k_pairs);
   const float scale = 1.0f / __builtin_sqrtf(static_cast<float>(dim));
   const int64_t first_row = (b * a.heads + h) * length;
   for (int64_t t = 0; t < n; ++t) {
@@ -239,14 +279,12 @@ void DotAttentionBackwardHead(const Attention<Bf16>& a, int64_t b, int64_t h, fl
     dots[t] = dot;
     lse[t] = t < length ? a.lse[first_row + t] : 0.0f;
   }
-  for (int64_t i = 0; i < dim * n; ++i) dq_transposed[i] = 0;
+  for (int64_t i = 0; i < n * dim; ++i) dq[i] = 0;
 
   for (int64_t k0 = 0; k0 < length; k0 += kBlock) {
     const int64_t queries = n - k0;  // from query k0 on
-    Dot(reinterpret_cast<const uint32_t*>(k + k0 * dim), dim / 2, q_t_pairs + k0, n, p, n, kBlock,
-        queries, dim / 2, false);
-    Dot(reinterpret_cast<const uint32_t*>(v + k0 * dim), dim / 2, d_t_pairs + k0, n, ds, n, kBlock,
-        queries, dim / 2, false);
+    Dot(RowsOf(k + k0 * dim, dim), q_t_pairs + k0, n, p, n, kBlock, queries, dim / 2, false);
+    Dot(RowsOf(v + k0 * dim, dim), d_t_pairs + k0, n, ds, n, kBlock, queries, dim / 2, false);
     for (int64_t i = 0; i < kBlock; ++i) {
       float* __restrict pi = p + i * n;
       float* __restrict di = ds + i * n;
@@ -273,23 +311,24 @@ void DotAttentionBackwardHead(const Attention<Bf16>& a, int64_t b, int64_t h, fl
     PairRows(ds_rounded, kBlock, n, ds_pairs);
     const int64_t keys = length - k0 < kBlock ? length - k0 : kBlock;
     Bf16* dk_out = a.dqkv + (b * length + k0) * 3 * width + width + h * dim;
-    Dot(reinterpret_cast<const uint32_t*>(ds_rounded), n / 2, q_pairs + k0 / 2 * dim, dim, sums,
-        dim, kBlock, dim, queries / 2, false);
+    Dot(RowsOf(ds_rounded, n), q_pairs + k0 / 2 * dim, dim, sums, dim, kBlock, dim, queries / 2,
+        false);
     for (int64_t i = 0; i < keys; ++i) {
       for (int64_t j = 0; j < dim; ++j) sums[i * dim + j] *= scale;
       Round(sums + i * dim, dk_out + i * 3 * width, dim);
     }
-    Dot(reinterpret_cast<const uint32_t*>(p_rounded), n / 2, d_pairs + k0 / 2 * dim, dim, sums, dim,
-        kBlock, dim, queries / 2, false);
+    Dot(RowsOf(p_rounded, n), d_pairs + k0 / 2 * dim, dim, sums, dim, kBlock, dim, queries / 2,
+        false);
     for (int64_t i = 0; i < keys; ++i) {
       Round(sums + i * dim, dk_out + width + i * 3 * width, dim);
     }
-    Dot(reinterpret_cast<const uint32_t*>(k_transposed + k0), n / 2, ds_pairs, n,
-        dq_transposed + k0, n, dim, queries, kBlock / 2, true);
+    Dot(ColumnsOf(ds_pairs, n), k_pairs + k0 / 2 * dim, dim, dq + k0 * dim, dim, queries, dim,
+        kBlock / 2, true);
   }
   for (int64_t t = 0; t < length; ++t) {
     Bf16* to = a.dqkv + (b * length + t) * 3 * width + h * dim;
-    for (int64_t j = 0; j < dim; ++j) Store(&to[j], dq_transposed[j * n + t] * scale);
+    for (int64_t j = 0; j < dim; ++j) dq[t * dim + j] *= scale;
+    Round(dq + t * dim, to, dim);
   }
 }
 
