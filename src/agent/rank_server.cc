@@ -92,6 +92,7 @@ struct RankServer::Connection {
   std::string out;
   bool failed = false;
   int complaints = 0;
+  bool answers = false;          // has answered a ping: from then on silence means something
   double unanswered_since = -1;  // of the oldest ping without an answer; -1: none
 };
 
@@ -189,6 +190,7 @@ void RankServer::Hear(Connection& connection, std::string_view text) {
     why = "speaks before its hello";
     fine = false;
   } else if (fine) {
+    if (line.verb == "pong") connection.answers = true;
     std::optional<fleet::EventBody> fact;
     fine = FactOf(line, *connection.member, &fact, &why);
     if (fact) handler_.on_fact(*fact);
@@ -229,6 +231,7 @@ void RankServer::Hello(Connection& connection, int64_t member, std::string_view 
   handler_.on_fact(fleet::MemberReady{key->first, key->second, CleanText(endpoint, kNameLimit),
                                       std::max<int64_t>(0, step)});
   handler_.on_hello(*key);
+  Write(connection, absl::StrCat("ping n=", ++ping_, "\n"));
 }
 
 void RankServer::Write(Connection& connection, const std::string& text) {
@@ -303,8 +306,9 @@ void RankServer::Ping() {
 double RankServer::SilentSeconds(const MemberKey& member) const {
   const auto it = by_member_.find(member);
   if (it == by_member_.end() || paused_) return 0;
-  const double since = connections_.at(it->second)->unanswered_since;
-  return since < 0 ? 0 : watch_.seconds() - since;
+  const Connection& connection = *connections_.at(it->second);
+  if (!connection.answers || connection.unanswered_since < 0) return 0;
+  return watch_.seconds() - connection.unanswered_since;
 }
 
 void RankServer::ForgivePings() {

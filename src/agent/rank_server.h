@@ -52,7 +52,8 @@ class RankServer {
 
   // Sends a ping to each member that is connected.
   void Ping();
-  // How long the member has left a ping unanswered; 0 where it is not connected.
+  // How long the member has left a ping unanswered; 0 where it is not connected, or is a program
+  // that has never answered one.
   double SilentSeconds(const MemberKey& member) const;
   // No answer counts as late that could not have been heard: the loop itself was held up.
   void ForgivePings();

@@ -190,9 +190,11 @@ TEST_F(RankServerTest, TheNewestConnectionIsTheOneInUse) {
   const int new_one = Connect();
   Say(new_one, "hello v=1 member=17\n");
   EXPECT_EQ(All<fleet::MemberSaid>().size(), 1u) << "what the old one had said was lost";
-  EXPECT_EQ(Hear(old_one), "(closed)");
+  EXPECT_EQ(Hear(new_one), "ping n=2\n");
   server_.Send(kSeventeen, "stop reason=x\n");
   EXPECT_EQ(Hear(new_one), "stop reason=x\n");
+  EXPECT_EQ(Hear(old_one), "ping n=1\n");
+  EXPECT_EQ(Hear(old_one), "(closed)");
 }
 
 TEST_F(RankServerTest, DrainTakesWhatADeadMemberHadSaidEvenItsHello) {
@@ -207,14 +209,16 @@ TEST_F(RankServerTest, DrainTakesWhatADeadMemberHadSaidEvenItsHello) {
 TEST_F(RankServerTest, PingsThatAreNotAnsweredAreCounted) {
   const int fd = Connect();
   Say(fd, "hello v=1 member=17\n");
+  EXPECT_EQ(Hear(fd), "ping n=1\n");
+  Say(fd, "pong n=1\n");
   EXPECT_EQ(server_.SilentSeconds(kSeventeen), 0);
   server_.Ping();
-  EXPECT_EQ(Hear(fd), "ping n=1\n");
+  EXPECT_EQ(Hear(fd), "ping n=2\n");
   Turn(Duration::Millis(30));
   EXPECT_GE(server_.SilentSeconds(kSeventeen), 0.03);
   server_.Ping();  // a second one does not make the first forgotten
   EXPECT_GE(server_.SilentSeconds(kSeventeen), 0.03);
-  Say(fd, "pong n=1\n");
+  Say(fd, "pong n=2\n");
   EXPECT_EQ(server_.SilentSeconds(kSeventeen), 0);
   server_.Ping();
   Turn(Duration::Millis(30));
@@ -222,9 +226,17 @@ TEST_F(RankServerTest, PingsThatAreNotAnsweredAreCounted) {
   EXPECT_EQ(server_.SilentSeconds(kSeventeen), 0);
 }
 
-TEST_F(RankServerTest, WhilePausedMembersWaitAndNothingIsLost) {
+TEST_F(RankServerTest, AProgramThatKnowsNoPingsIsNotTakenForHung) {
   const int fd = Connect();
   Say(fd, "hello v=1 member=17\n");
+  server_.Ping();
+  Turn(Duration::Millis(30));
+  EXPECT_EQ(server_.SilentSeconds(kSeventeen), 0);
+}
+
+TEST_F(RankServerTest, WhilePausedMembersWaitAndNothingIsLost) {
+  const int fd = Connect();
+  Say(fd, "hello v=1 member=17\npong n=1\n");
   server_.SetPaused(true);
   Say(fd, "say text=one\n");
   Turn();
@@ -239,11 +251,15 @@ TEST_F(RankServerTest, WhilePausedMembersWaitAndNothingIsLost) {
 
 TEST_F(RankServerTest, AMemberThatReadsNothingIsCutOffNotWaitedFor) {
   const int fd = Connect();
-  Say(fd, "hello v=1 member=17\n");
+  Say(fd, "hello v=1 member=17\npong n=1\n");
   for (int i = 0; i < 100; ++i) server_.Send(kSeventeen, std::string(100'000, 'm') + "\n");
+  Turn(Duration::Millis(10));
   server_.Ping();
-  server_.Send(kSeventeen, "ping n=0\n");
+  Turn(Duration::Millis(10));
   EXPECT_EQ(server_.SilentSeconds(kSeventeen), 0) << "still connected";
+  const int again = Connect();
+  Say(again, "hello v=1 member=17\n");
+  EXPECT_EQ(hellos_.size(), 2u);
 }
 
 TEST_F(RankServerTest, ManyConnectionsThatSayNothingLeaveRoomForAMember) {

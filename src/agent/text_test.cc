@@ -16,7 +16,10 @@ TEST(CleanText, ReplacesWhatTerminalsActOnAndWhatIsNoUtf8) {
   EXPECT_EQ(CleanText("a\x1b[31mb", 100), "a?[31mb");
   EXPECT_EQ(CleanText("a\tb\nc\rd", 100), "a b?c?d");
   EXPECT_EQ(CleanText("a\nb", 100, true), "a\nb");
-  EXPECT_EQ(CleanText("\xff\xfe" "a\xc3", 100), "??a?");
+  EXPECT_EQ(CleanText("\xff\xfe"
+                      "a\xc3",
+                      100),
+            "??a?");
   EXPECT_EQ(CleanText("\xc0\xaf", 100), "??") << "an overlong form";
   EXPECT_EQ(CleanText("\xed\xa0\x80", 100), "???") << "a surrogate";
   EXPECT_EQ(CleanText("\xf4\x90\x80\x80", 100), "????") << "beyond Unicode";
