@@ -7,7 +7,8 @@ namespace longrun::fleet {
 
 class Fold {
  public:
-  Fold(State* state, Time now, Source source) : state_(*state), now_(now), source_(std::move(source)) {}
+  Fold(State* state, Time now, Source source)
+      : state_(*state), now_(now), source_(std::move(source)) {}
 
   // Each returns false where the event changes nothing.
   bool On(const NodeJoined& e);
@@ -45,6 +46,7 @@ class Fold {
   void TakeSlots(Run& run, const Placement& placement);
   void SetRank(Run& run, Member& member, int rank);
   void Fault(Run& run, const Member& member, const std::string& how);
+  void Fault(Run& run, const std::string& cause);
   void Interrupt(Run& run);
   void MaybeAllJoined(Run& run);
   void CountLagging(Run& run);

@@ -1,7 +1,7 @@
 // What is known of the fleet: a fold of the journal's events, changed by Apply and by nothing else.
 //
-// Plain values, owned by whoever folds; no locks, no clocks, no I/O. The same events in the same order
-// give the same state, bit for bit (HashOf(state)).
+// Plain values, owned by whoever folds; no locks, no clocks, no I/O. The same events in the same
+// order give the same state, bit for bit (HashOf(state)).
 #pragma once
 
 #include <cstdint>
@@ -83,10 +83,10 @@ struct Member {
   int rank = -1;            // in the newest incarnation; -1: beside the gang
   int64_t pid = 0;
   std::string endpoint;
-  uint64_t joined = 0;      // newest incarnation it has joined
-  uint64_t broken = 0;      // newest incarnation it has reported a broken collective of
+  uint64_t joined = 0;  // newest incarnation it has joined
+  uint64_t broken = 0;  // newest incarnation it has reported a broken collective of
   int64_t applied_step = 0;
-  bool has_state = false;   // has joined some incarnation: holds parameters worth taking
+  bool has_state = false;  // has joined some incarnation: holds parameters worth taking
   bool silent = false;
   bool stopping = false;
   bool killing = false;
@@ -169,7 +169,7 @@ struct Run {
   Phase phase = Phase::kPending;
   std::string reason;  // why it is in this phase
   Time submitted;
-  Time started;   // first placed
+  Time started;  // first placed
   Time finished;
   bool speaks_protocol = false;  // some member has said hello
   uint64_t incarnation = 0;
@@ -181,13 +181,13 @@ struct Run {
   MemberId next_member = 1;
   std::map<MemberId, Member> members;  // alive, and exited ones of the newest incarnation
 
-  int64_t committed_step = 0;  // every rank of the gang has applied it
-  int64_t best_step = 0;       // highest ever committed
-  int64_t lagging = 0;         // ranks of the gang that have not applied committed_step + 1
+  int64_t committed_step = 0;        // every rank of the gang has applied it
+  int64_t best_step = 0;             // highest ever committed
+  int64_t lagging = 0;               // ranks of the gang that have not applied committed_step + 1
   int64_t committed_steps_lost = 0;  // committed steps that had to be done again, over all faults
   double loss = 0;
   bool has_loss = false;
-  int64_t tokens = 0;  // in committed steps
+  int64_t tokens = 0;       // in committed steps
   double step_seconds = 0;  // smoothed
   Time committed_at;
   int64_t checkpoint_step = -1;
@@ -202,14 +202,14 @@ struct Run {
   int64_t faults = 0;
   bool waits = false;  // for a member, for room, or for `wait_until`; `reason` says which
   Time wait_until;
-  Time broken_at;             // first report of a broken collective of the newest incarnation
-  int reserve_failures = 0;   // members beside the gang that died one after the other, none ready
+  Time broken_at;            // first report of a broken collective of the newest incarnation
+  int reserve_failures = 0;  // members beside the gang that died one after the other, none ready
   Time reserve_failed_at;
   std::vector<Recovery> recoveries;  // the newest 1,000
 
   Accounts accounts;
   Time accrued_until;
-  int64_t pending_work = 0;  // slot-microseconds of the gang since its last commit
+  int64_t pending_work = 0;   // slot-microseconds of the gang since its last commit
   int64_t gang_slots = 0;     // held by living members of the gang
   int64_t reserve_slots = 0;  // held by the other living members
 
@@ -274,10 +274,13 @@ struct State {
   std::map<NodeId, Node> nodes;
   std::map<RunId, Run> runs;
   uint64_t events = 0;  // folded so far, those that changed nothing left out
+  // Nobody listened before: a silence that began earlier proves nothing.
+  Time controller_started;
 
-  // Folds one event in. Returns false where it changed nothing at all: a repeated or late message, one
-  // of an older session. Such events need no place in the journal; all others do. A decision that contradicts the state (a slot given
-  // twice, a gang with a dead member) breaks an invariant and aborts.
+  // Folds one event in. Returns false where it changed nothing at all: a repeated or late message,
+  // one of an older session. Such events need no place in the journal; all others do. A decision
+  // that contradicts the state (a slot given twice, a gang with a dead member) breaks an invariant
+  // and aborts.
   bool Apply(const Event& event);
 
   const Run* FindRun(const RunId& id) const {
@@ -295,6 +298,7 @@ struct State {
     a("nodes", nodes);
     a("runs", runs);
     a("events", events);
+    a("controller_started", controller_started);
   }
 };
 

@@ -21,7 +21,8 @@ Fold::Place Fold::Find(const RunId& run_id, MemberId member_id) {
   return {&run->second, &member->second};
 }
 
-// ---- facts ---------------------------------------------------------------------------------------
+// ---- facts
+// ---------------------------------------------------------------------------------------
 
 bool Fold::On(const MemberStarted& e) {
   const auto [run, member] = Find(e.run, e.member);
@@ -178,10 +179,13 @@ bool Fold::On(const MemberSaid& e) {
 
 // A fault of a rank: opens a recovery, or joins the one under way.
 void Fold::Fault(Run& run, const Member& member, const std::string& how) {
+  Fault(run, absl::StrCat("rank ", member.rank, " (member ", member.id, " on ", member.node.text,
+                          ") ", how));
+}
+
+void Fold::Fault(Run& run, const std::string& cause) {
   if (IsFinal(run.phase) || run.phase == Phase::kStopping) return;
   ++run.faults;
-  const std::string cause =
-      absl::StrCat("rank ", member.rank, " (member ", member.id, " on ", member.node.text, ") ", how);
   if (!run.recoveries.empty() && run.recoveries.back().over_at.never()) {
     Recovery& open = run.recoveries.back();
     if (open.cause.size() < kCauseLength) absl::StrAppend(&open.cause, "; ", cause);
@@ -236,7 +240,8 @@ void Fold::MaybeAllJoined(Run& run) {
   CountLagging(run);
 }
 
-// ---- requests ------------------------------------------------------------------------------------
+// ---- requests
+// ------------------------------------------------------------------------------------
 
 bool Fold::On(const RunSubmitted& e) {
   LR_CHECK(!state_.runs.contains(e.spec.name) || !state_.runs.at(e.spec.name).live());
@@ -275,12 +280,16 @@ bool Fold::On(const CancelRequested& e) {
   return true;
 }
 
-// Both are there to be read (`why`), and change nothing else.
+// There to be read (`why`).
 bool Fold::On(const FaultInjected&) { return true; }
 
-bool Fold::On(const ControllerStarted&) { return true; }
+bool Fold::On(const ControllerStarted&) {
+  state_.controller_started = now_;
+  return true;
+}
 
-// ---- decisions -----------------------------------------------------------------------------------
+// ---- decisions
+// -----------------------------------------------------------------------------------
 
 Run& Fold::RunToDecide(const RunId& id) {
   const auto it = state_.runs.find(id);
@@ -340,6 +349,10 @@ bool Fold::On(const ReservePlaced& e) {
 
 bool Fold::On(const MembersStopped& e) {
   Run& run = RunToDecide(e.run);
+  // To end ranks of a gang that looked whole is to find a fault, one that no process told of.
+  const bool of_gang = std::any_of(e.members.begin(), e.members.end(),
+                                   [&](MemberId id) { return run.members.at(id).rank >= 0; });
+  if (e.kill && of_gang && LostRanks(run).empty()) Fault(run, e.reason);
   for (const MemberId id : e.members) {
     Member& member = run.members.at(id);
     LR_CHECK(member.alive());

@@ -89,8 +89,8 @@ std::vector<Room*> Candidates(Rooms& rooms, const RunSpec& spec) {
   return candidates;
 }
 
-// The domains under the label that could take `wanted` processes (`least` where none could take all),
-// the tightest first; one domain of everything where the label is empty.
+// The domains under the label that could take `wanted` processes (`least` where none could take
+// all), the tightest first; one domain of everything where the label is empty.
 std::vector<Room*> ChooseDomain(const std::vector<Room*>& candidates, const RunSpec& spec,
                                 const std::string& only, int64_t wanted, int64_t least) {
   if (spec.within.empty()) return candidates;
@@ -143,11 +143,39 @@ std::string SharedDomain(const fleet::State& state, const Run& run) {
   return "";
 }
 
+// Members beside the gang that a new gang may take in. One that must share a domain takes those of
+// the domain with most of them, and none where the spares were asked to wait elsewhere.
+std::vector<MemberId> ReserveForGang(const fleet::State& state, const Run& run) {
+  if (run.spec.within.empty()) return fleet::Reserve(run);
+  if (!run.spec.spares_where.empty()) return {};
+  std::map<std::string, std::vector<MemberId>> domains;
+  for (const MemberId id : fleet::Reserve(run)) {
+    domains[DomainOf(*state.FindNode(run.Find(id)->node), run.spec.within)].push_back(id);
+  }
+  std::vector<MemberId> most;
+  for (const auto& [domain, members] : domains) {
+    if (members.size() > most.size()) most = members;
+  }
+  return most;
+}
+
 void PlaceGang(const fleet::State& state, const Config& config, const Run& run, Rooms& rooms,
                std::vector<EventBody>* out) {
-  // Spares of another domain are no part of a gang that must share one.
-  const bool apart = !run.spec.within.empty() && !run.spec.spares_where.empty();
-  const std::vector<MemberId> reserve = apart ? std::vector<MemberId>{} : fleet::Reserve(run);
+  const std::vector<MemberId> reserve = ReserveForGang(state, run);
+  if (!run.spec.within.empty() && run.spec.spares_where.empty()) {
+    std::vector<MemberId> strays = fleet::Reserve(run);
+    std::erase_if(strays, [&](MemberId id) {
+      return std::find(reserve.begin(), reserve.end(), id) != reserve.end();
+    });
+    if (!strays.empty()) {
+      out->push_back(fleet::MembersStopped{
+          .run = run.id,
+          .members = strays,
+          .kill = true,
+          .reason = absl::StrCat("the new gang shares one ", run.spec.within, ", and not theirs")});
+      return;
+    }
+  }
   const int64_t have = std::min<int64_t>(reserve.size(), run.spec.ranks);
   const int64_t wanted = run.spec.ranks - have;
   const int64_t least =
@@ -167,13 +195,22 @@ void PlaceGang(const fleet::State& state, const Config& config, const Run& run, 
     decided.placed = Place(ChooseDomain(candidates, run.spec, only, wanted, least), run.spec,
                            wanted, least, run.next_member);
     if (decided.placed.empty() && least > 0) {
+      // The run's own spares may be what takes the room, or sit in the wrong domain.
+      if (const auto spares = fleet::Reserve(run); !spares.empty() && !run.spec.within.empty()) {
+        out->push_back(fleet::MembersStopped{
+            .run = run.id,
+            .members = spares,
+            .kill = true,
+            .reason = "their slots may make room for the gang, of which nothing is left"});
+        return;
+      }
       int64_t fits = 0;
       for (const Room* room : candidates) fits += room->Fits(run.spec.resources);
-      const std::string reason = absl::StrCat(
-          "needs room for ", wanted, wanted == 1 ? " rank" : " ranks", " of ",
-          std::max(1, run.spec.resources.accelerators), " accelerators",
-          run.spec.within.empty() ? "" : absl::StrCat(" within one ", run.spec.within),
-          "; there is room for ", fits);
+      const std::string reason =
+          absl::StrCat("needs room for ", wanted, wanted == 1 ? " rank" : " ranks", " of ",
+                       std::max(1, run.spec.resources.accelerators), " accelerators",
+                       run.spec.within.empty() ? "" : absl::StrCat(" within one ", run.spec.within),
+                       "; there is room for ", fits);
       if (!run.waits || run.reason != reason) {
         out->push_back(fleet::RunWaits{.run = run.id, .reason = reason});
       }
@@ -186,9 +223,9 @@ void PlaceGang(const fleet::State& state, const Config& config, const Run& run, 
   const NodeId first = decided.placed.empty() || have > 0 ? run.Find(decided.gang.front())->node
                                                           : decided.placed.front().node;
   decided.master_address = state.FindNode(first)->address;
-  decided.master_port = config.first_master_port +
-                        static_cast<int>(Mix64(HashOf(run.id) + decided.incarnation) %
-                                         static_cast<uint64_t>(config.master_ports));
+  decided.master_port =
+      config.first_master_port + static_cast<int>(Mix64(HashOf(run.id) + decided.incarnation) %
+                                                  static_cast<uint64_t>(config.master_ports));
   const size_t n = decided.gang.size();
   decided.reason =
       run.gang.empty()
@@ -224,6 +261,7 @@ void PlaceReserve(const fleet::State& state, const Config& config, const Run& ru
                   Rooms& rooms, std::vector<EventBody>* out) {
   int64_t sound = static_cast<int64_t>(fleet::Reserve(run).size());
   const int64_t lost = static_cast<int64_t>(fleet::LostRanks(run).size());
+  if (lost > 0 && !run.speaks_protocol) return;  // the gang will be placed anew, whole
   sound += static_cast<int64_t>(run.gang.size()) - lost;
   const int64_t wanted = run.spec.ranks + run.spec.spares - sound;
   if (wanted <= 0) return;
@@ -237,17 +275,21 @@ void PlaceReserve(const fleet::State& state, const Config& config, const Run& ru
   const int64_t missing = run.spec.ranks - (static_cast<int64_t>(run.gang.size()) - lost);
   std::vector<Room*> candidates = Candidates(rooms, run.spec);
   if (!run.spec.within.empty() && run.spec.spares_where.empty()) {
-    candidates = ChooseDomain(candidates, run.spec, SharedDomain(state, run), wanted, 1);
+    const std::string domain = SharedDomain(state, run);
+    if (domain.empty()) return;  // nobody is left: the gang will be placed anew
+    candidates = ChooseDomain(candidates, run.spec, domain, wanted, 1);
   }
-  const auto placed = Place(ForSpares(state, run, candidates), run.spec, wanted, 1, run.next_member);
+  const auto placed =
+      Place(ForSpares(state, run, candidates), run.spec, wanted, 1, run.next_member);
   if (placed.empty()) return;
   const size_t n = placed.size();
   out->push_back(fleet::ReservePlaced{
       .run = run.id,
       .placed = placed,
-      .reason = missing > 0 ? absl::StrCat(n, n == 1 ? " replacement" : " replacements",
-                                           " for lost ranks and spares")
-                            : absl::StrCat(n, n == 1 ? " spare" : " spares", " to wait beside the gang")});
+      .reason = missing > 0
+                    ? absl::StrCat(n, n == 1 ? " replacement" : " replacements",
+                                   " for lost ranks and spares")
+                    : absl::StrCat(n, n == 1 ? " spare" : " spares", " to wait beside the gang")});
 }
 
 }  // namespace
@@ -264,16 +306,14 @@ std::vector<EventBody> Decide(const fleet::State& state, const Config& config, T
     return a->submitted < b->submitted;
   });
   for (const Run* run : runs) {
-    const bool anyone = std::any_of(run->gang.begin(), run->gang.end(), [&](MemberId id) {
-      return run->Find(id)->alive();
-    });
+    const bool anyone = std::any_of(run->gang.begin(), run->gang.end(),
+                                    [&](MemberId id) { return run->Find(id)->alive(); });
     const bool over = !run->gang.empty() && fleet::LostRanks(*run).empty();
     if (!anyone && !over) {
       if (now >= run->wait_until) PlaceGang(state, config, *run, rooms, &out);
     } else if (anyone) {
-      const bool ending = std::any_of(run->gang.begin(), run->gang.end(), [&](MemberId id) {
-        return run->Find(id)->clean_exit();
-      });
+      const bool ending = std::any_of(run->gang.begin(), run->gang.end(),
+                                      [&](MemberId id) { return run->Find(id)->clean_exit(); });
       if (!ending) PlaceReserve(state, config, *run, now, rooms, &out);
     }
   }

@@ -37,6 +37,14 @@ std::vector<MemberId> NotStopping(const Run& run) {
   return members;
 }
 
+std::vector<MemberId> LivingRanks(const Run& run) {
+  std::vector<MemberId> living;
+  for (const MemberId id : run.gang) {
+    if (run.Find(id)->alive()) living.push_back(id);
+  }
+  return living;
+}
+
 bool AnyAlive(const Run& run) {
   return std::any_of(run.members.begin(), run.members.end(),
                      [](const auto& entry) { return entry.second.alive(); });
@@ -65,16 +73,65 @@ std::optional<std::string> Hopeless(const Run& run) {
   return why;
 }
 
-bool Hung(const Run& run, const Config& config, Time now) {
-  if (run.phase != Phase::kRunning || !run.speaks_protocol || run.step_seconds <= 0) return false;
-  Duration patience = run.spec.hung_after;
-  if (patience.us == 0) {
-    patience = std::max(config.hung_after,
-                        Duration::Seconds(run.step_seconds * config.hung_after_steps));
-  }
-  Time progress;
+Duration HungAfter(const Run& run, const Config& config) {
+  if (run.spec.hung_after.us != 0) return run.spec.hung_after;
+  if (run.step_seconds <= 0)
+    return config.hung_after * 5;  // a first step compiles, loads, warms up
+  return std::max(
+      config.hung_after,
+      Duration::Seconds(run.step_seconds * static_cast<double>(config.hung_after_steps)));
+}
+
+bool Hung(const Run& run, const Config& config, Time listening_since, Time now) {
+  if (run.phase != Phase::kRunning || !run.speaks_protocol) return false;
+  Time progress = listening_since;
   for (const MemberId id : run.gang) progress = std::max(progress, run.Find(id)->progress_at);
-  return now - progress > patience;
+  return now - progress > HungAfter(run, config);
+}
+
+// Every rank is there and knows of the membership, yet no group forms: one stands still, for a rank
+// that waits and one that is stuck look alike. Whom to end: those that have not joined; where
+// nobody has, those that did not say that the group before was broken; where that tells nothing,
+// all.
+std::vector<MemberId> NotForming(const Run& run, const Config& config, Time listening_since,
+                                 Time now) {
+  if (run.phase != Phase::kStarting && run.phase != Phase::kRecovering) return {};
+  if (!run.speaks_protocol) return {};
+  Time since = std::max(run.decided_at, listening_since);
+  std::vector<MemberId> absent, mute;
+  for (const MemberId id : run.gang) {
+    const Member& member = *run.Find(id);
+    if (!member.ready()) return {};
+    since = std::max({since, member.changed_at, member.progress_at});
+    if (member.joined == run.incarnation) continue;
+    absent.push_back(id);
+    if (member.broken + 1 < run.incarnation) mute.push_back(id);
+  }
+  if (now - since <= HungAfter(run, config)) return {};
+  return absent.size() == run.gang.size() && !mute.empty() ? mute : absent;
+}
+
+// A rank that ended well never joined the newest incarnation, and one that lives waits for it
+// there.
+bool WaitsForTheEnded(const Run& run) {
+  bool ended = false, waiting = false;
+  for (const MemberId id : run.gang) {
+    const Member& member = *run.Find(id);
+    if (member.joined == run.incarnation) continue;
+    ended = ended || member.clean_exit();
+    waiting = waiting || member.alive();
+  }
+  return run.speaks_protocol && ended && waiting;
+}
+
+// The gang was to grow, but its ranks had done all their work before they heard of it; the
+// newcomers have none.
+bool EndedBeforeItGrew(const Run& run) {
+  return run.rung == Rung::kGrow && run.speaks_protocol &&
+         std::all_of(run.gang.begin(), run.gang.end(), [&](MemberId id) {
+           const Member& member = *run.Find(id);
+           return member.has_state ? member.clean_exit() : member.sound();
+         });
 }
 
 IncarnationDecided Next(const Run& run, Rung rung, std::string reason, std::vector<MemberId> gang) {
@@ -110,11 +167,11 @@ void RecoverInPlace(const Run& run, const std::vector<MemberId>& lost,
       spare = spare && !run.recoveries.empty() &&
               run.Find(id)->placed_at <= run.recoveries.back().fault_at;
     }
-    out->push_back(Next(run, spare ? Rung::kSwapSpare : Rung::kRestartProcess,
-                        absl::StrCat(CauseOf(run), "; ", Ranks(lost.size()), " replaced by ",
-                                     spare ? "waiting spares" : "new processes",
-                                     ", state from a peer's memory"),
-                        std::move(gang)));
+    out->push_back(Next(
+        run, spare ? Rung::kSwapSpare : Rung::kRestartProcess,
+        absl::StrCat(CauseOf(run), "; ", Ranks(lost.size()), " replaced by ",
+                     spare ? "waiting spares" : "new processes", ", state from a peer's memory"),
+        std::move(gang)));
     return;
   }
   std::vector<MemberId> smaller;
@@ -130,15 +187,16 @@ void RecoverInPlace(const Run& run, const std::vector<MemberId>& lost,
   }
   const size_t coming = fleet::Reserve(run).size() - ready.size();
   Wait(run,
-       coming > 0 ? absl::StrCat(CauseOf(run), "; ", Ranks(lost.size()),
-                                 " lost, the replacement is starting")
-                  : absl::StrCat(CauseOf(run), "; ", Ranks(lost.size()),
-                                 " lost and no free slot for a replacement; survivors keep the state"),
+       coming > 0
+           ? absl::StrCat(CauseOf(run), "; ", Ranks(lost.size()),
+                          " lost, the replacement is starting")
+           : absl::StrCat(CauseOf(run), "; ", Ranks(lost.size()),
+                          " lost and no free slot for a replacement; survivors keep the state"),
        {}, out);
 }
 
-// Nothing in memory is worth keeping, or nothing can be kept: end what is left, then wait as long as
-// the failures so far ask for. Placement does the rest.
+// Nothing in memory is worth keeping, or nothing can be kept: end what is left, then wait as long
+// as the failures so far ask for. Placement does the rest.
 void RestartGang(const Run& run, const Config& config, Time now, std::vector<EventBody>* out) {
   std::vector<MemberId> survivors;
   bool ending = false;
@@ -151,8 +209,9 @@ void RestartGang(const Run& run, const Config& config, Time now, std::vector<Eve
     out->push_back(MembersStopped{.run = run.id,
                                   .members = survivors,
                                   .kill = true,
-                                  .reason = absl::StrCat(CauseOf(run), "; the gang starts anew from its "
-                                                                       "newest checkpoint")});
+                                  .reason = absl::StrCat(CauseOf(run),
+                                                         "; the gang starts anew from its "
+                                                         "newest checkpoint")});
     return;
   }
   if (ending) return;
@@ -164,14 +223,15 @@ void RestartGang(const Run& run, const Config& config, Time now, std::vector<Eve
   }
 }
 
-void DecideFor(const Run& run, const Config& config, Time now, std::vector<EventBody>* out) {
+// `listening_since`: when this controller began to hear of things.
+void DecideFor(const Run& run, const Config& config, Time listening_since, Time now,
+               std::vector<EventBody>* out) {
   if (run.cancel_requested) {
     const std::vector<MemberId> members = NotStopping(run);
     if (!members.empty()) {
       out->push_back(MembersStopped{.run = run.id, .members = members, .reason = run.reason});
     } else if (!AnyAlive(run)) {
-      out->push_back(
-          RunFinished{.run = run.id, .phase = Phase::kCancelled, .reason = run.reason});
+      out->push_back(RunFinished{.run = run.id, .phase = Phase::kCancelled, .reason = run.reason});
     }
     return;
   }
@@ -179,6 +239,10 @@ void DecideFor(const Run& run, const Config& config, Time now, std::vector<Event
   const auto ended = std::count_if(run.gang.begin(), run.gang.end(),
                                    [&](MemberId id) { return run.Find(id)->clean_exit(); });
   if (ended == static_cast<int64_t>(run.gang.size())) {
+    out->push_back(RunFinished{.run = run.id, .phase = Phase::kSucceeded});
+    return;
+  }
+  if (EndedBeforeItGrew(run)) {
     out->push_back(RunFinished{.run = run.id, .phase = Phase::kSucceeded});
     return;
   }
@@ -195,20 +259,36 @@ void DecideFor(const Run& run, const Config& config, Time now, std::vector<Event
         .run = run.id, .members = hung, .kill = true, .reason = "it answers nothing"});
     return;  // folded first; the next round sees lost ranks
   }
-  if (Hung(run, config, now)) {
+  if (Hung(run, config, listening_since, now)) {
     out->push_back(MembersStopped{.run = run.id,
-                                  .members = run.gang,
+                                  .members = LivingRanks(run),
                                   .kill = true,
                                   .reason = "no step for too long though every rank answers"});
     return;
   }
+  const std::vector<MemberId> stuck = NotForming(run, config, listening_since, now);
+  if (!stuck.empty()) {
+    out->push_back(MembersStopped{.run = run.id,
+                                  .members = stuck,
+                                  .kill = true,
+                                  .reason = "the ranks form no group though every one answers"});
+    return;
+  }
   const std::vector<MemberId> lost = fleet::LostRanks(run);
   if (lost.empty()) {
+    if (WaitsForTheEnded(run)) {
+      out->push_back(MembersStopped{.run = run.id,
+                                    .members = LivingRanks(run),
+                                    .kill = true,
+                                    .reason = "a rank ended before the gang was whole again"});
+      return;
+    }
     if (!run.broken_at.never() && ended == 0 && now - run.broken_at >= config.broken_patience) {
-      out->push_back(Next(run, Rung::kException,
-                          "a collective broke though every rank is alive; the same ranks form a new "
-                          "group",
-                          run.gang));
+      out->push_back(
+          Next(run, Rung::kException,
+               "a collective broke though every rank is alive; the same ranks form a new "
+               "group",
+               run.gang));
       return;
     }
     const std::vector<MemberId> ready = ReadyReserve(run);
@@ -242,7 +322,7 @@ Duration Backoff(const Config& config, int failures) {
 std::vector<EventBody> Decide(const fleet::State& state, const Config& config, Time now, Random&) {
   std::vector<EventBody> out;
   for (const auto& [id, run] : state.runs) {
-    if (run.live()) DecideFor(run, config, now, &out);
+    if (run.live()) DecideFor(run, config, state.controller_started, now, &out);
   }
   return out;
 }

@@ -1,20 +1,24 @@
 // What to do when a run is not whole: the cheapest rung of the ladder that should work.
 //
 // A pure function of the state. Assumptions: a protocol-speaking survivor keeps its parameters and
-// optimizer state in memory whatever happens to its peers, so any of them can give a newcomer all it
-// needs; a program that does not speak the protocol can only be started again as a whole gang, from
-// its own checkpoint; a rank that hangs is as good as dead; exit codes 126, 127 (no such command) and
-// 78 (EX_CONFIG) would come again however often it is tried.
+// optimizer state in memory whatever happens to its peers, so any of them can give a newcomer all
+// it needs; a program that does not speak the protocol can only be started again as a whole gang,
+// from its own checkpoint; a rank that hangs is as good as dead; exit codes 126, 127 (no such
+// command) and 78 (EX_CONFIG) would come again however often it is tried.
 //
 // The ladder, first match:
 //   cancelled              stop all, then the run is over
 //   all ranks ended well   the run succeeded
-//   hopeless               the run failed: a command that cannot start, a wrong configuration, too many
+//   hopeless               the run failed: a command that cannot start, a wrong configuration, too
+//   many
 //                          failures in a row without a step of progress
 //   hung                   kill it; from then on it is a lost rank
+//   no group forms         kill the ranks that keep it from forming, as far as they can be told
+//   some ended, the others wait for them   stop what is left; placement starts the gang anew
 //   none lost, but a collective broke   the same ranks form a new group (exception)
 //   none lost, gang short, members ready   take them in (grow)
-//   ranks lost, members ready beside the gang   they take the places (swap-spare; restart-process where
+//   ranks lost, members ready beside the gang   they take the places (swap-spare; restart-process
+//   where
 //                          the member was placed after the fault)
 //   ranks lost, elastic    go on without the replicas (shrink)
 //   ranks lost             wait for a member, placed meanwhile by placement

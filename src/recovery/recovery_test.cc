@@ -45,6 +45,7 @@ class RecoveryTest : public ::testing::Test {
     member.node = fleet::NodeId("n");
     member.placed_at = Time{500};
     member.progress_at = now_;
+    member.joined = rank >= 0 ? run_.incarnation : 0;
     return member;
   }
 
@@ -150,7 +151,8 @@ TEST_F(RecoveryTest, AHungRankIsKilledFirst) {
   EXPECT_TRUE(stopped.kill);
   EXPECT_THAT(stopped.members, ElementsAre(1));
   run_.members.at(1).killing = run_.members.at(1).stopping = true;
-  EXPECT_THAT(TheOnly<IncarnationDecided>().gang, ElementsAre(3, 2)) << "its death need not be awaited";
+  EXPECT_THAT(TheOnly<IncarnationDecided>().gang, ElementsAre(3, 2))
+      << "its death need not be awaited";
 }
 
 TEST_F(RecoveryTest, NoProgressOfRanksThatAllAnswerEndsTheGang) {

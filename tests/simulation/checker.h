@@ -59,7 +59,7 @@ std::vector<std::string> Unfinished(const Scenario& scenario, const fleet::State
 
 // Of the runs that are over: whether each ended as its program and the faults before `healed` let
 // it.
-void CheckEnds(const Scenario& scenario, const fleet::State& state, Time healed,
-               Violations* violations);
+void CheckEnds(const Scenario& scenario, const fleet::State& state, const engine::World& world,
+               Time healed, Violations* violations);
 
 }  // namespace longrun::simulation

@@ -51,7 +51,11 @@ class GangChecker : public Checker {
       if (spec.within == "node") domains.insert(node->id.text);
       if (spec.within == "rack") domains.insert(node->labels.at("rack"));
     }
-    if (domains.size() > 1) Fail(decided->run, "does not stay within one " + spec.within);
+    // Spares that were asked to wait elsewhere may take a rank there.
+    const bool anew =
+        decided->rung == fleet::Rung::kStart || decided->rung == fleet::Rung::kRestartGang;
+    if (domains.size() > 1 && (anew || spec.spares_where.empty()))
+      Fail(decided->run, "does not stay within one " + spec.within);
   }
 
   void Settled(const State& state) override {

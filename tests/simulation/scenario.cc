@@ -75,7 +75,8 @@ fleet::RunSpec DrawSpec(Random& random, int number) {
   spec.priority = static_cast<fleet::Priority>(random.Below(3));
   spec.failures_without_progress = static_cast<int>(random.Between(3, 20));
   spec.silent_after = Millis(random, 300, 3000);
-  spec.hung_after = random.Chance(0.8) ? Millis(random, 3000, 10000) : Duration();
+  // Longer than it takes to give a node up: news that only come late are no hang.
+  spec.hung_after = random.Chance(0.8) ? Millis(random, 8000, 12000) : Duration();
   spec.grace = Millis(random, 100, 3000);
   return spec;
 }
@@ -146,7 +147,7 @@ Scenario DrawScenario(uint64_t seed, const std::vector<std::string>& without) {
   scenario.seed = seed;
   scenario.world.seed = random.Next();
   DrawFleet(random, &scenario.world);
-  scenario.chaos = ChaosConfig::Draw(random, Millis(random, 3000, 12000));
+  scenario.chaos = ChaosConfig::Draw(random, Millis(random, 1000, 10000));
   DrawRuns(random, &scenario);
   control::Config& control = scenario.control;
   control.seed = random.Next();
@@ -155,7 +156,7 @@ Scenario DrawScenario(uint64_t seed, const std::vector<std::string>& without) {
   control.recovery.backoff = Millis(random, 100, 1000);
   control.recovery.longest_backoff = Duration::Seconds(4);
   control.recovery.broken_patience = Millis(random, 100, 1500);
-  control.recovery.hung_after = Duration::Seconds(8);
+  control.recovery.hung_after = Duration::Seconds(9);
   control.recovery.hung_after_steps = 20;
   control.placement.reserve_backoff = Millis(random, 100, 500);
   control.placement.longest_reserve_backoff = Duration::Seconds(4);
@@ -163,7 +164,7 @@ Scenario DrawScenario(uint64_t seed, const std::vector<std::string>& without) {
   if (random.Chance(0.5)) deaths.mean = Millis(random, 1500, 8000);
   deaths.disk_full = Rare(random, 0.2);
   deaths.damaged_snapshot = Rare(random, 0.3);
-  scenario.faults_for = Millis(random, 3000, 15000);
+  scenario.faults_for = Millis(random, 4000, 25000);
   scenario.patience = Millis(random, 100, 1000);
   scenario.turn_takes = Millis(random, 0, 30);
   Duration work = {};

@@ -53,7 +53,7 @@ Outcome Simulation::Run() {
     }
     if (!healed_.never() && Over()) break;
   }
-  if (violations_.all().empty()) CheckEnds(scenario_, followed_, healed_, &violations_);
+  if (violations_.all().empty()) CheckEnds(scenario_, followed_, world_, healed_, &violations_);
   outcome_.violations = violations_.all();
   outcome_.virtual_time = now() - start;
   outcome_.faults = chaos_.faults();
@@ -96,6 +96,8 @@ std::vector<EventBody> Simulation::DueRequests(std::vector<User*>* submitted,
       if (control_->Check(request).ok()) {
         requests.push_back(request);
         submitted->push_back(&user);
+      } else if (journal_.pending() > 0) {
+        continue;  // whether the first attempt is durable will be known once the disk has room
       } else if (user.attempted) {
         user.acknowledged = true;  // it was durable
       } else {

@@ -240,7 +240,9 @@ void Groups::BreakUp(const Key& key, Group& group, int64_t except_pid) {
     if (pid == 0 || pid == except_pid) continue;
     Process& process = *world_.Find(pid);
     if (!process.alive() || process.group != group.incarnation) continue;
-    if (world_.random().Chance(world_.config().gang.unnoticed)) continue;
+    // A plain program that waits in a broken network for ever is nothing that anybody could see.
+    const bool seen_by_none = except_pid == 0 && !process.program->speaks_protocol;
+    if (!seen_by_none && world_.random().Chance(world_.config().gang.unnoticed)) continue;
     NoticeLater(process, group.incarnation);
   }
 }
@@ -303,7 +305,7 @@ bool Groups::Break(const fleet::RunId& run, uint64_t incarnation) {
   const Key key{run, incarnation};
   const auto it = groups_.find(key);
   if (it == groups_.end() || it->second.broken || it->second.round == Round::kGather) return false;
-  if (it->second.round == Round::kSave) return false;
+  if (it->second.round == Round::kSave || it->second.pids.size() < 2) return false;
   BreakUp(key, it->second, 0);
   return true;
 }

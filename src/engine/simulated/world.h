@@ -42,6 +42,7 @@ class World {
   const WorldConfig& config() const { return config_; }
   WorldConfig& mutable_config() { return config_; }  // networks heal
   Groups& groups() { return groups_; }
+  const Groups& groups() const { return groups_; }
   Agent& agent(int node) { return *agents_[node]; }
   int node_count() const { return static_cast<int>(agents_.size()); }
   // Index of a node; -1 where there is none of that name.
