@@ -17,6 +17,14 @@ missing_packages() {
   comm -23 <(printf '%s\n' "$wanted") <(printf '%s\n' "$installed")
 }
 
+# Runs apt-get as root; shows what it said only where it failed.
+as_root=()
+apt_get() {
+  "${as_root[@]}" apt-get -q -o Dpkg::Use-Pty=0 "$@" > build/packages.log 2>&1 < /dev/null && return
+  cat build/packages.log >&2
+  return 1
+}
+
 install_packages() {
   command -v dpkg-query > /dev/null ||
     fail "this machine is no Debian: install what scripts/packages lists by its own means, then
@@ -24,22 +32,22 @@ run: cmake --preset release && cmake --build --preset release"
   local missing
   missing=$(missing_packages)
   [[ -z $missing ]] && return
-  local -a as_root=()
+  as_root=()
   if [[ $EUID -ne 0 ]]; then
     command -v sudo > /dev/null || fail "these packages are missing, and installing them takes root:
   apt-get install --no-install-recommends $(echo $missing)"
     as_root=(sudo DEBIAN_FRONTEND=noninteractive)
   fi
-  say "Installing with apt-get: $(echo $missing)"
-  "${as_root[@]}" apt-get -qq update < /dev/null ||
-    fail "apt-get update failed: see above; is this machine online?"
+  say "Installing with apt-get (some minutes; log: build/packages.log): $(echo $missing)"
+  mkdir -p build
+  apt_get update || fail "apt-get update failed: see above; is this machine online?"
   # shellcheck disable=SC2086  # a name each
-  "${as_root[@]}" apt-get -qq install -y --no-install-recommends $missing < /dev/null ||
+  apt_get install -y --no-install-recommends $missing ||
     fail "apt-get could not install what is missing: see above"
 }
 
 # Compilers that read libtorch's headers take about 1.5 GB each: no more of them than fit.
-jobs() {
+parallel_jobs() {
   local cores memory_kb fit
   cores=$(nproc)
   memory_kb=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB$/\1/p' /proc/meminfo 2>/dev/null || true)
@@ -62,6 +70,6 @@ build() {
   local work
   work=$(ninja -C build -n "$@" 2>/dev/null | tail -n 1 || true)
   [[ $work == *"no work to do"* ]] && return
-  say "Building with $(jobs) at a time (the first build takes some minutes)"
-  ninja -C build -j "$(jobs)" "$@" >&2 < /dev/null || fail "the build failed: see above"
+  say "Building with $(parallel_jobs) at a time (the first build takes some minutes)"
+  ninja -C build -j "$(parallel_jobs)" "$@" >&2 < /dev/null || fail "the build failed: see above"
 }
