@@ -63,11 +63,9 @@ void ReadHead(YamlMap& root, RunSpec& spec) {
   }
   YamlMap metadata = root.Map("metadata");
   spec.name = RunId(metadata.Required("name"));
-  if (!spec.name.empty() && !IsDnsLabel(spec.name.text)) {
-    metadata.Error("name",
-                   absl::StrCat("\"", spec.name.text.substr(0, 80),
-                                "\" is no name; up to 63 of a-z, 0-9 and -, with a letter or digit "
-                                "at both ends, is right"));
+  if (!spec.name.empty()) {
+    const absl::Status status = CheckRunName(spec.name.text);
+    if (!status.ok()) metadata.Error("name", std::string(status.message()));
   }
   for (const auto& [key, value] : metadata.StringMap("labels")) {
     if (!IsLabelKey(key)) {
@@ -233,6 +231,14 @@ void ReadSpec(YamlMap map, RunSpec& spec) {
 }
 
 }  // namespace
+
+absl::Status CheckRunName(const std::string& name) {
+  if (IsDnsLabel(name)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", name.substr(0, 80),
+                   "\" is no name of a run; up to 63 of a-z, 0-9 and -, with a letter or digit at "
+                   "both ends, is right"));
+}
 
 absl::StatusOr<RunSpec> ParseManifest(std::string_view text, const std::string& name) {
   LR_ASSIGN_OR_RETURN(const YamlNode node, ParseYaml(text, name));

@@ -125,7 +125,7 @@ TEST(ParseManifestTest, NamesAreDnsLabels) {
         << bad;
   }
   EXPECT_THAT(ErrorOf(absl::StrReplaceAll(kWhole, {{"first-run", std::string(64, 'a')}})),
-              HasSubstr("is no name"));
+              HasSubstr("is no name of a run"));
   EXPECT_EQ(ErrorOf(absl::StrReplaceAll(kWhole, {{"first-run", std::string(63, 'a')}})), "");
   EXPECT_THAT(ErrorOf(absl::StrReplaceAll(kWhole, {{"first-run", "17"}})),
               HasSubstr("reads as a number"));
