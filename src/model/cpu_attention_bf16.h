@@ -7,6 +7,7 @@
 
 #include <immintrin.h>
 
+#include <cstddef>
 #include <cstdint>
 
 #include "model/cpu_loops.h"
@@ -98,10 +99,11 @@ inline void PackRows(const Bf16* from, int64_t stride, const float* bias, int64_
         Store(&rows[t * dim + i], Load(from[t * stride + i]) + bias[i]);
       }
     } else {
-      for (int64_t i = 0; i < dim; ++i) rows[t * dim + i] = from[t * stride + i];
+      __builtin_memcpy(rows + t * dim, from + t * stride, static_cast<size_t>(dim) * sizeof(Bf16));
     }
   }
-  for (int64_t i = length * dim; i < padded * dim; ++i) rows[i].bits = 0;
+  __builtin_memset(rows + length * dim, 0,
+                   static_cast<size_t>((padded - length) * dim) * sizeof(Bf16));
 }
 
 // pairs(p, j) = rows (2p, 2p + 1) of column j.
