@@ -91,9 +91,8 @@ absl::Status Control::Open(Time now, const fleet::ControllerStarted& started) {
   LR_RETURN_IF_ERROR(journal_->Commit());
   std::vector<fleet::Node> expected;
   for (const auto& [id, node] : state_.nodes) {
-    if (!node.up) continue;
     expected.push_back(node);
-    touched_.insert(id);
+    if (node.up) touched_.insert(id);
   }
   engine_->Expect(expected);
   return absl::OkStatus();

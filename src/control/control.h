@@ -43,7 +43,7 @@ class Control {
   // `journal` and `engine` must outlive it.
   Control(Journal* journal, engine::Engine* engine, Config config);
 
-  // Folds what the journal holds, writes `started` to it and tells the engine which nodes to expect.
+  // Folds what the journal holds, writes `started` to it and tells the engine which nodes it knows.
   absl::Status Open(Time now, const fleet::ControllerStarted& started);
 
   // One turn. `requests` are in the journal when it returns OK; a request that the state does not

@@ -46,8 +46,9 @@ class Engine {
 
   virtual absl::Status Inject(const Fault& fault) = 0;
 
-  // Nodes that the journal believes to be up, told once when a controller starts: those that do not
-  // show up again in time must be told lost.
+  // The nodes that the journal knows, told once when a controller starts. Those that it believes to be
+  // up and that do not show up again in time must be told lost; the sessions of those that are not up
+  // are over: an agent that still lives in one ends what it runs and joins anew.
   virtual void Expect(const std::vector<fleet::Node>& nodes) = 0;
 
   // Ends a wait in Observe.

@@ -1,6 +1,7 @@
 // The fold of what concerns runs and their members; src/fleet/state.cc has nodes and accounts.
 
 #include <algorithm>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
@@ -229,8 +230,15 @@ void Fold::MaybeAllJoined(Run& run) {
     if (open != nullptr) open->over_at = now_;
     return;
   }
-  int64_t step = run.members.at(run.gang.front()).applied_step;
-  for (const MemberId id : run.gang) step = std::min(step, run.members.at(id).applied_step);
+  // One that ended well before it heard of this incarnation has nothing to say of its step.
+  std::optional<int64_t> joined;
+  for (const MemberId id : run.gang) {
+    const Member& member = run.members.at(id);
+    if (member.joined != run.incarnation) continue;
+    joined = std::min(joined.value_or(member.applied_step), member.applied_step);
+  }
+  if (!joined.has_value()) return;
+  const int64_t step = *joined;
   if (step < run.committed_step) {
     run.committed_steps_lost += run.committed_step - step;
     if (open != nullptr) open->steps_lost += run.committed_step - step;

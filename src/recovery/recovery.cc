@@ -105,7 +105,7 @@ std::vector<MemberId> NotForming(const Run& run, const Config& config, Time list
     since = std::max({since, member.changed_at, member.progress_at});
     if (member.joined == run.incarnation) continue;
     absent.push_back(id);
-    if (member.broken + 1 < run.incarnation) mute.push_back(id);
+    if (member.has_state && member.broken + 1 < run.incarnation) mute.push_back(id);
   }
   if (now - since <= HungAfter(run, config)) return {};
   return absent.size() == run.gang.size() && !mute.empty() ? mute : absent;

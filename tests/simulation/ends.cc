@@ -84,8 +84,9 @@ void CheckEnds(const Scenario& scenario, const fleet::State& state, const engine
         if (!Feasible(scenario, run.spec)) fail("succeeded where there is no room for it");
         break;
       case Phase::kFailed:
-        // A sound program fails by faults alone, and those are over.
-        if (!Hopeless(program) && !program->ends_itself &&
+        // A sound program fails by faults alone, and those are over; a wedged rank alone is found
+        // late.
+        if (!Hopeless(program) && !program->ends_itself && scenario.chaos.wedge.us == 0 &&
             run.finished > healed + Duration::Seconds(30)) {
           fail("failed long after the last fault");
         }
