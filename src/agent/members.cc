@@ -33,6 +33,7 @@ constexpr size_t kTailLineBytes = 512;
 // gone all the same, with a word in the log: its leader is, and somebody waits for the slots.
 constexpr double kBuryWithinSeconds = 5;
 constexpr Duration kTend = Duration::Millis(5);
+constexpr Duration kStrays = Duration::Millis(100);
 
 // One of a process's two streams: a pipe to read, a file to write.
 struct OutputStream {
@@ -346,7 +347,12 @@ void Members::Bury(Process& process) {
                             process.tail.Text()});
   known_[key] = true;
   processes_.erase(key);
-  KillStrays();
+  // Looking through all processes takes milliseconds, in which others should hear of the end.
+  if (std::exchange(strays_due_, true)) return;
+  loop_->After(kStrays, [this] {
+    strays_due_ = false;
+    KillStrays();
+  });
 }
 
 // Orphans that left their group come to the agent, their subreaper: those whose member is over go

@@ -84,6 +84,7 @@ class Members {
   const std::map<std::string, std::string> inherited_;
   Stopwatch watch_;
   bool tending_ = false;
+  bool strays_due_ = false;
   uint64_t revision_ = 0;
   std::map<MemberKey, std::unique_ptr<Process>> processes_;  // not yet buried
   std::map<MemberKey, bool> known_;                          // ever started or refused; true: over
