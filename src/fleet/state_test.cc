@@ -101,8 +101,7 @@ TEST_F(StateTest, AnOlderIncarnationIsIgnored) {
   CommitStep(1);
   Tell(MemberExited{.run = kRun, .member = 2, .signal = 9}, "a");
   EXPECT_EQ(run().phase, Phase::kRecovering);
-  Tell(IncarnationDecided{
-      .run = kRun, .incarnation = 2, .rung = Rung::kSwapSpare, .gang = {1, 3}});
+  Tell(IncarnationDecided{.run = kRun, .incarnation = 2, .rung = Rung::kSwapSpare, .gang = {1, 3}});
   Tell(MemberCommitted{.run = kRun, .member = 1, .incarnation = 1, .step = 2}, "a");
   EXPECT_EQ(run().Find(1)->applied_step, 1);
   Tell(MemberJoined{.run = kRun, .member = 1, .incarnation = 1, .step = 2}, "a");
@@ -116,8 +115,7 @@ TEST_F(StateTest, ASurvivorsStepIsKeptAndNoCommittedStepIsLost) {
   // Rank 0 has applied step 3, rank 1 dies before it says so.
   Tell(MemberCommitted{.run = kRun, .member = 1, .incarnation = 1, .step = 3}, "a");
   Tell(MemberExited{.run = kRun, .member = 2, .signal = 9}, "a");
-  Tell(IncarnationDecided{
-      .run = kRun, .incarnation = 2, .rung = Rung::kSwapSpare, .gang = {1, 3}});
+  Tell(IncarnationDecided{.run = kRun, .incarnation = 2, .rung = Rung::kSwapSpare, .gang = {1, 3}});
   Tell(MemberJoined{.run = kRun, .member = 1, .incarnation = 2, .step = 3}, "a");
   Tell(MemberJoined{.run = kRun, .member = 3, .incarnation = 2, .step = 3}, "b");
   EXPECT_EQ(run().phase, Phase::kRunning);
@@ -153,6 +151,27 @@ TEST_F(StateTest, StepsBehindTheCheckpointAreCountedAsLostAndAsRecomputed) {
   EXPECT_EQ(run().best_step, 6);
   EXPECT_GT(run().accounts.productive, productive);
   EXPECT_EQ(run().tokens, 60);
+}
+
+TEST_F(StateTest, RanksThatEndWellBeforeTheyHearOfAnIncarnationLoseNoSteps) {
+  StartPair();
+  for (int64_t step = 1; step <= 5; ++step) CommitStep(step);
+  Tell(IncarnationDecided{.run = kRun, .incarnation = 2, .rung = Rung::kException, .gang = {1, 2}});
+  Tell(MemberExited{.run = kRun, .member = 1}, "a");
+  Tell(MemberExited{.run = kRun, .member = 2}, "a");
+  EXPECT_EQ(run().committed_step, 5);
+  EXPECT_EQ(run().committed_steps_lost, 0);
+}
+
+TEST_F(StateTest, EndingAWholeGangByDecisionIsAFaultWithItsReason) {
+  StartPair();
+  CommitStep(1);
+  Tell(MembersStopped{
+      .run = kRun, .members = {1, 2}, .kill = true, .reason = "no step for too long"});
+  ASSERT_EQ(run().recoveries.size(), 1u);
+  EXPECT_EQ(run().recoveries[0].cause, "no step for too long");
+  EXPECT_EQ(run().failures_without_progress, 1);
+  EXPECT_EQ(run().phase, Phase::kRecovering);
 }
 
 TEST_F(StateTest, ALostNodeEndsItsProcessesAndFreesItsSlots) {

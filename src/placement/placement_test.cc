@@ -111,6 +111,41 @@ TEST_F(PlacementTest, ASpareAvoidsTheGangsNodesAndItsRackWhereAsked) {
   EXPECT_EQ(run("r").Find(3)->node, NodeId("c"));
 }
 
+// A spare that is left where no rank of the gang is any more would take a rank away from the
+// others.
+TEST_F(PlacementTest, ANewGangWithinOneRackEndsTheSparesOfOtherRacks) {
+  AddNode("a", 2, "one");
+  AddNode("b", 1, "one");
+  AddNode("c", 3, "two");
+  Submit({.name = RunId("r"), .ranks = 2, .spares = 1, .within = "rack"});
+  Settle();
+  ASSERT_EQ(run("r").Find(1)->node, NodeId("a"));
+  ASSERT_EQ(run("r").Find(3)->node, NodeId("b"));
+  state_.Apply({.at = now_, .body = fleet::NodeLost{.node = NodeId("a"), .session = 1}});
+  const auto out = Decide();
+  ASSERT_THAT(out, SizeIs(1));
+  EXPECT_THAT(std::get<fleet::MembersStopped>(out[0]).members, ::testing::ElementsAre(3));
+  Settle();
+  EXPECT_EQ(run("r").incarnation, 2u);
+  for (const fleet::MemberId id : run("r").gang) EXPECT_EQ(run("r").Find(id)->node, NodeId("c"));
+}
+
+TEST_F(PlacementTest, AGangThatIsRestartedWholeGetsNoReplacements) {
+  AddNode("a", 6);
+  Submit({.name = RunId("r"), .ranks = 2});
+  Settle();
+  const auto at = [&](fleet::EventBody body) {
+    static uint64_t seq = 1;
+    state_.Apply({.at = now_, .source = {NodeId("a"), 1, ++seq}, .body = std::move(body)});
+  };
+  at(fleet::MemberStarted{.run = RunId("r"), .member = 1});
+  at(fleet::MemberExited{.run = RunId("r"), .member = 1, .code = 1});
+  EXPECT_THAT(Decide(), IsEmpty()) << "the program does not speak the protocol";
+  at(fleet::MemberStarted{.run = RunId("r"), .member = 2});
+  at(fleet::MemberReady{.run = RunId("r"), .member = 2, .endpoint = "e"});
+  EXPECT_EQ(std::get<ReservePlaced>(Decide().at(0)).placed.size(), 1u);
+}
+
 TEST_F(PlacementTest, TheMoreUrgentAndTheOlderRunGoesFirst) {
   AddNode("a", 2);
   Submit({.name = RunId("old"), .ranks = 2});
@@ -137,7 +172,8 @@ TEST_F(PlacementTest, ADeadSpareIsReplacedAfterABackoff) {
   AddNode("b", 1);
   Submit({.name = RunId("r"), .ranks = 1, .spares = 1});
   Settle();
-  state_.Apply({.at = now_, .body = fleet::MemberExited{.run = RunId("r"), .member = 2, .code = 1}});
+  state_.Apply(
+      {.at = now_, .body = fleet::MemberExited{.run = RunId("r"), .member = 2, .code = 1}});
   EXPECT_THAT(Decide(), IsEmpty());
   now_ = now_ + Duration::Seconds(1);
   const auto out = Decide();

@@ -62,6 +62,7 @@ class RecoveryTest : public ::testing::Test {
   std::vector<EventBody> Decide() {
     fleet::State state;
     state.runs.emplace(run_.id, run_);
+    state.controller_started = controller_started_;
     Random random(1);
     return recovery::Decide(state, config_, now_, random);
   }
@@ -80,6 +81,7 @@ class RecoveryTest : public ::testing::Test {
   Config config_;
   fleet::Run run_;
   Time now_{10'000'000};
+  Time controller_started_;
 };
 
 TEST_F(RecoveryTest, AWholeGangIsLeftAlone) {
@@ -214,6 +216,66 @@ TEST_F(RecoveryTest, AFaultAfterSomeRanksEndedStartsTheGangAnew) {
   Lose(1, 0, 0);
   Lose(2);
   EXPECT_THAT(TheOnly<MembersStopped>().members, ElementsAre(3));
+}
+
+TEST_F(RecoveryTest, AGroupThatNeverFormsLosesTheRanksThatDidNotJoin) {
+  Build(3);
+  run_.phase = Phase::kRecovering;
+  run_.spec.hung_after = Duration::Seconds(5);
+  run_.incarnation = 2;
+  run_.decided_at = now_;
+  run_.members.at(1).joined = run_.members.at(3).joined = 2;
+  now_ = now_ + Duration::Seconds(5);
+  EXPECT_THAT(Decide(), IsEmpty());
+  now_ = now_ + Duration::Seconds(1);
+  EXPECT_THAT(TheOnly<MembersStopped>().members, ElementsAre(2));
+}
+
+TEST_F(RecoveryTest, WhereNobodyJoinedTheRankThatDidNotSeeTheGroupBreakIsSuspect) {
+  Build(3);
+  run_.phase = Phase::kRecovering;
+  run_.spec.hung_after = Duration::Seconds(5);
+  run_.incarnation = 2;
+  for (auto& [id, member] : run_.members) {
+    member.has_state = true;
+    member.broken = id == 3 ? 0 : 1;
+  }
+  now_ = now_ + Duration::Seconds(6);
+  EXPECT_THAT(TheOnly<MembersStopped>().members, ElementsAre(3));
+  for (auto& [id, member] : run_.members) member.broken = 1;
+  EXPECT_THAT(TheOnly<MembersStopped>().members, ElementsAre(1, 2, 3));
+}
+
+TEST_F(RecoveryTest, ANewControllerCountsASilenceFromItsOwnStart) {
+  Build(2);
+  run_.spec.hung_after = Duration::Seconds(5);
+  run_.step_seconds = 0.1;
+  now_ = now_ + Duration::Seconds(60);
+  EXPECT_THAT(TheOnly<MembersStopped>().members, ElementsAre(1, 2));
+  controller_started_ = now_ - Duration::Seconds(4);
+  EXPECT_THAT(Decide(), IsEmpty());
+}
+
+TEST_F(RecoveryTest, AHungGangIsEndedAsFarAsItLives) {
+  Build(2);
+  Lose(1, 0, 0);
+  run_.phase = Phase::kRunning;
+  run_.spec.hung_after = Duration::Seconds(5);
+  now_ = now_ + Duration::Seconds(60);
+  EXPECT_THAT(TheOnly<MembersStopped>().members, ElementsAre(2));
+}
+
+TEST_F(RecoveryTest, ARunWhoseRanksEndedWellBeforeItGrewHasSucceeded) {
+  Build(3);
+  run_.phase = Phase::kRecovering;
+  run_.rung = Rung::kGrow;
+  run_.incarnation = 2;
+  run_.members.at(1).has_state = run_.members.at(2).has_state = true;
+  Lose(1, 0, 0);
+  run_.recoveries.clear();
+  EXPECT_EQ(TheOnly<MembersStopped>().reason, "a rank ended before the gang was whole again");
+  Lose(2, 0, 0);
+  EXPECT_EQ(TheOnly<RunFinished>().phase, Phase::kSucceeded);
 }
 
 TEST_F(RecoveryTest, ACancelledRunIsStoppedThenOver) {
