@@ -18,6 +18,8 @@
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
+#include "training/rendezvous.h"
+
 namespace longrun::training {
 namespace {
 
@@ -100,14 +102,31 @@ class GlooGroup : public c10d::ProcessGroupGloo {
 // The first line of an exception's text: the rest is a stack trace of the library's.
 std::string FirstLine(const std::string& text) { return text.substr(0, text.find('\n')); }
 
-c10::intrusive_ptr<GlooGroup> Build(const GangSpec& spec) {
-  c10d::TCPStoreOptions store_options;
-  store_options.port = spec.store_port;
-  store_options.waitWorkers = false;
-  store_options.timeout = kBuildTimeout;
+c10::intrusive_ptr<c10d::Store> Connect(const GangSpec& spec) {
+  const Stopwatch watch;
+  while (spec.store != GangSpec::Store::kTorch) {
+    auto client =
+        c10::make_intrusive<RendezvousClient>(spec.store_host, spec.store_port, kBuildTimeout);
+    if (spec.store == GangSpec::Store::kMember) return client;
+    try {
+      client->getNumKeys();
+      return client;
+    } catch (const std::exception&) {
+      if (watch.seconds() > std::chrono::duration<double>(kBuildTimeout).count()) throw;
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    }
+  }
+  c10d::TCPStoreOptions options;
+  options.port = spec.store_port;
+  options.waitWorkers = false;
+  options.timeout = kBuildTimeout;
+  return c10::make_intrusive<c10d::TCPStore>(spec.store_host, options);
+}
+
+c10::intrusive_ptr<GlooGroup> Build(const GangSpec& spec,
+                                    const c10::intrusive_ptr<c10d::Store>& connection) {
   auto store = c10::make_intrusive<c10d::PrefixStore>(
-      "incarnation" + std::to_string(spec.incarnation),
-      c10::make_intrusive<c10d::TCPStore>(spec.store_host, store_options));
+      "incarnation" + std::to_string(spec.incarnation), connection);
   auto options = c10d::ProcessGroupGloo::Options::create(kBuildTimeout);
   options->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(spec.address));
   options->threads = 2;
@@ -138,7 +157,8 @@ struct Gang::Core {
   State state = State::kBuilding;
   std::string why;
   double build_seconds = 0;
-  c10::intrusive_ptr<GlooGroup> group;  // null with world 1
+  c10::intrusive_ptr<c10d::Store> store;  // while it is being built
+  c10::intrusive_ptr<GlooGroup> group;    // null with world 1
   bool abandoned = false;
 };
 
@@ -153,16 +173,24 @@ Gang::Gang(GangSpec spec, std::shared_ptr<Bell> bell)
     c10::intrusive_ptr<GlooGroup> group;
     std::string why;
     try {
-      group = Build(spec);
+      const auto store = Connect(spec);
+      {
+        const std::lock_guard<std::mutex> lock(core->mutex);
+        core->store = store;
+      }
+      group = Build(spec, store);
     } catch (const std::exception& error) {
       why = FirstLine(error.what());
     }
     {
       const std::lock_guard<std::mutex> lock(core->mutex);
-      if (group == nullptr) {
+      core->store.reset();
+      if (core->abandoned) {
+        core->state = State::kBroken;
+      } else if (group == nullptr) {
         core->state = State::kBroken;
         core->why = "the group could not be built: " + why;
-      } else if (!core->abandoned) {
+      } else {
         core->state = State::kReady;
         core->group = std::move(group);
         core->build_seconds = watch.seconds();
@@ -202,6 +230,8 @@ void Gang::Abandon() {
     core_->state = State::kBroken;
     core_->why = "left";
     group = std::move(core_->group);
+    auto* rendezvous = dynamic_cast<RendezvousClient*>(core_->store.get());
+    if (rendezvous != nullptr) rendezvous->Interrupt();
   }
   if (group == nullptr) return;
   group->Shut();  // at once, for the peers' sake
@@ -274,26 +304,5 @@ FlightPtr Gang::Receive(at::Tensor tensor, int64_t from, int64_t tag) {
     return group.recv(t, static_cast<int>(from), static_cast<int>(tag));
   });
 }
-
-struct RendezvousServer::Store {
-  c10::intrusive_ptr<c10d::TCPStore> server;
-};
-
-RendezvousServer::RendezvousServer() : RendezvousServer(0) {}
-
-RendezvousServer::RendezvousServer(uint16_t port) : store_(std::make_unique<Store>()) {
-  try {
-    c10d::TCPStoreOptions options;
-    options.port = port;
-    options.isServer = true;
-    options.waitWorkers = false;
-    store_->server = c10::make_intrusive<c10d::TCPStore>("127.0.0.1", options);
-    port_ = store_->server->getPort();
-  } catch (const std::exception& error) {
-    why_ = FirstLine(error.what());
-  }
-}
-
-RendezvousServer::~RendezvousServer() = default;
 
 }  // namespace longrun::training

@@ -29,8 +29,13 @@ struct GangSpec {
   int64_t incarnation = 0;
   int64_t rank = 0;
   int64_t world = 1;
-  std::string store_host;             // where rank 0's rendezvous store listens
-  uint16_t store_port = 0;            // 0 with world 1: no store is needed
+  std::string store_host;  // where rank 0's rendezvous listens
+  uint16_t store_port = 0;
+  enum class Store {
+    kMember,    // a RendezvousServer that listens, or its process is dead
+    kLauncher,  // a RendezvousServer that may not listen yet
+    kTorch,     // a c10d::TCPStore of the launcher's
+  } store = Store::kMember;
   std::string address = "127.0.0.1";  // of this process, for peers to connect to
 };
 
@@ -85,25 +90,6 @@ class Gang {
   const Stopwatch age_;
   std::shared_ptr<Bell> bell_;
   std::shared_ptr<Core> core_;
-};
-
-// This process's rendezvous store, which peers use while it is rank 0. Lives as long as the
-// process.
-class RendezvousServer {
- public:
-  // Listens on a free port. Throws nothing; port() is 0 and why() says it when that failed.
-  RendezvousServer();
-  ~RendezvousServer();
-  // For launchers that name the port themselves.
-  explicit RendezvousServer(uint16_t port);
-  uint16_t port() const { return port_; }
-  const std::string& why() const { return why_; }
-
- private:
-  struct Store;
-  std::unique_ptr<Store> store_;
-  uint16_t port_ = 0;
-  std::string why_;
 };
 
 }  // namespace longrun::training

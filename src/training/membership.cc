@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "longrun/rank.h"
+#include "training/rendezvous.h"
 
 namespace longrun::training {
 namespace {
@@ -211,13 +212,11 @@ absl::StatusOr<std::unique_ptr<Membership>> FromLauncher(std::shared_ptr<Bell> b
     }
   }
   std::unique_ptr<RendezvousServer> server;
-  // torchrun keeps a store of its own on that port; then this one cannot listen, and need not.
-  if (spec.world > 1 && spec.rank == 0 && Environment("TORCHELASTIC_USE_AGENT_STORE") != "True") {
-    server = std::make_unique<RendezvousServer>(spec.store_port);
-    if (server->port() == 0) {
-      return absl::UnavailableError(absl::StrCat("cannot listen on MASTER_PORT ", spec.store_port,
-                                                 ": ", server->why(), "; choose a free port"));
-    }
+  // torchrun keeps a store of its own on that port; then this process need not, and cannot, listen.
+  const bool torchrun = Environment("TORCHELASTIC_USE_AGENT_STORE") == "True";
+  spec.store = torchrun ? GangSpec::Store::kTorch : GangSpec::Store::kLauncher;
+  if (spec.world > 1 && spec.rank == 0 && !torchrun) {
+    LR_ASSIGN_OR_RETURN(server, RendezvousServer::Listen(spec.store_port));
   }
   // torchrun restarts the gang on the same store: its count keeps the attempts' keys apart.
   int64_t restarts = 0;
@@ -232,10 +231,7 @@ absl::StatusOr<std::unique_ptr<Membership>> FromLauncher(std::shared_ptr<Bell> b
 
 absl::StatusOr<std::unique_ptr<Membership>> MembershipFromEnvironment(std::shared_ptr<Bell> bell) {
   if (!Environment("LONGRUN_SOCKET").empty()) {
-    auto server = std::make_unique<RendezvousServer>();
-    if (server->port() == 0) {
-      return absl::UnavailableError("cannot listen for peers: " + server->why());
-    }
+    LR_ASSIGN_OR_RETURN(auto server, RendezvousServer::Listen(0));
     return std::make_unique<LongrunMembership>(std::move(bell), std::move(server));
   }
   if (!Environment("WORLD_SIZE").empty()) return FromLauncher(std::move(bell));

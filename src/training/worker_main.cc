@@ -1,6 +1,6 @@
 // longrun-worker: trains models, and does what goes with it. Subcommands and their flags; the work
 // is in the other files of this folder.
-#include <pthread.h>
+#include <fcntl.h>
 #include <unistd.h>
 #include <csignal>
 
@@ -33,28 +33,35 @@ int ExitCode(const absl::Status& status) {
 }
 
 // Turns SIGTERM and SIGINT into a wish to stop, on a thread, where anything may be called. A second
-// signal ends the program at once.
+// signal ends the program at once. (A handler, not a mask: libraries start threads before main
+// does.)
 class StopSignals {
  public:
-  // Before any other thread is started, so that all inherit the mask.
-  StopSignals() {
-    sigemptyset(&signals_);
-    sigaddset(&signals_, SIGTERM);
-    sigaddset(&signals_, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
-  }
-  void Watch(std::function<void()> stop) {
-    std::thread([signals = signals_, stop = std::move(stop)] {
-      int signal = 0;
-      sigwait(&signals, &signal);
+  explicit StopSignals(std::function<void()> stop) {
+    if (pipe2(pipe_, O_CLOEXEC) != 0) return;
+    struct sigaction action = {};
+    action.sa_handler = [](int signal) {
+      const auto byte = static_cast<char>(signal);
+      if (write(pipe_[1], &byte, 1) < 0) _exit(128 + signal);
+    };
+    action.sa_flags = SA_RESTART;
+    sigaction(SIGTERM, &action, nullptr);
+    sigaction(SIGINT, &action, nullptr);
+    std::thread([stop = std::move(stop)] {
+      Next();
       stop();
-      sigwait(&signals, &signal);
-      _exit(128 + signal);
+      _exit(128 + Next());
     }).detach();
   }
 
  private:
-  sigset_t signals_;
+  static int Next() {
+    char signal = 0;
+    while (read(pipe_[0], &signal, 1) < 0) {
+    }
+    return signal;
+  }
+  static inline int pipe_[2] = {-1, -1};
 };
 
 std::string RunFolder(const std::string& flag) {
@@ -71,12 +78,11 @@ at::Device ChooseDevice() {
   return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
 }
 
-absl::Status Train(const std::string& config_path, const std::string& run_folder_flag,
-                   StopSignals* signals) {
+absl::Status Train(const std::string& config_path, const std::string& run_folder_flag) {
   LR_ASSIGN_OR_RETURN(TrainConfig config, LoadTrainConfig(config_path));
   // Until there is a gang to stop in good order, a signal simply ends the program.
   auto membership_slot = std::make_shared<std::atomic<Membership*>>(nullptr);
-  signals->Watch([membership_slot] {
+  const StopSignals signals([membership_slot] {
     Membership* membership = membership_slot->load();
     if (membership == nullptr) _exit(0);
     membership->RequestStop("told to stop by a signal");
@@ -141,7 +147,7 @@ std::string StandardInput() {
 // Builds the command line; each subcommand leaves what to do in `*work`.
 class Commands {
  public:
-  explicit Commands(StopSignals* signals) : signals_(signals) {
+  Commands() {
     app_.require_subcommand(1);
     AddTrain();
     AddTokenizer();
@@ -172,7 +178,7 @@ class Commands {
         "  torchrun --no-python --nproc_per_node 4 longrun-worker train --config gpt.yaml\n"
         "Under `longrun run` the gang survives the death of its ranks. SIGTERM: checkpoint, exit "
         "0.");
-    train->callback([this] { work_ = [this] { return Train(config_, folder_, signals_); }; });
+    train->callback([this] { work_ = [this] { return Train(config_, folder_); }; });
   }
 
   void AddTokenizer() {
@@ -274,7 +280,6 @@ class Commands {
 
   CLI::App app_{"Trains GPT models; the part of Longrun that runs on the accelerators.",
                 "longrun-worker"};
-  StopSignals* const signals_;
   std::function<absl::Status()> work_;
   std::string config_, folder_, tokenizer_, text_, model_, tokens_;
   TokenizerTraining training_;
@@ -289,12 +294,11 @@ class Commands {
 }  // namespace longrun::training
 
 int main(int argc, char** argv) {
-  longrun::training::StopSignals signals;
   const char* level = getenv("LONGRUN_LOG");
   longrun::SetUpLog("longrun-worker", "", level != nullptr ? level : "info");
   int code = 1;
   try {
-    code = longrun::training::Commands(&signals).Run(argc, argv);
+    code = longrun::training::Commands().Run(argc, argv);
   } catch (const std::exception& error) {
     // Libraries report what they cannot do (memory, devices) this way.
     fprintf(stderr, "longrun-worker: %s\n", error.what());
