@@ -223,7 +223,7 @@ absl::StatusOr<Damage> Rebuild(const std::string& folder, const std::optional<Sn
   {
     absl::StatusOr<Database> old = OpenForSalvage(folder, building);
     LR_ASSIGN_OR_RETURN(Database out, Database::Open(building, Database::Mode::kReadWrite));
-    LR_RETURN_IF_ERROR(out.Execute("PRAGMA synchronous=FULL;PRAGMA journal_mode=DELETE;BEGIN"));
+    LR_RETURN_IF_ERROR(out.Execute("PRAGMA synchronous=FULL;PRAGMA journal_mode=MEMORY;BEGIN"));
     LR_ASSIGN_OR_RETURN(RowWriter writer, RowWriter::Prepare(out));
     Salvage salvage(writer, base);
     uint64_t largest = 0;

@@ -76,7 +76,9 @@ std::string SchemaOf(int version) {
 
 absl::Status CreateDatabase(const std::string& path) {
   const std::string temporary = path + ".new";
+  // A rollback journal left by a crash would be applied to the new file.
   unlink(temporary.c_str());
+  unlink((temporary + "-journal").c_str());
   {
     LR_ASSIGN_OR_RETURN(Database db, Database::Open(temporary, Database::Mode::kCreate));
     LR_RETURN_IF_ERROR(
