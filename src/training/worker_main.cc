@@ -1,5 +1,6 @@
 // longrun-worker: trains models, and does what goes with it. Subcommands and their flags; the work
 // is in the other files of this folder.
+#include <execinfo.h>
 #include <fcntl.h>
 #include <unistd.h>
 #include <csignal>
@@ -63,6 +64,23 @@ class StopSignals {
   }
   static inline int pipe_[2] = {-1, -1};
 };
+
+// A crash leaves its stack in the rank's log before it ends the process as it would have anyway.
+void ShowStackOnCrash() {
+  struct sigaction action = {};
+  action.sa_handler = [](int signal) {
+    void* frames[64];
+    const int count = backtrace(frames, 64);
+    backtrace_symbols_fd(frames, count, 2);
+    raise(signal);
+  };
+  action.sa_flags = SA_RESETHAND | SA_NODEFER;
+  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) {
+    sigaction(signal, &action, nullptr);
+  }
+  void* frame[1];
+  backtrace(frame, 1);  // loads what it needs now, not in the handler
+}
 
 std::string RunFolder(const std::string& flag) {
   if (!flag.empty()) return flag;
@@ -294,6 +312,7 @@ class Commands {
 }  // namespace longrun::training
 
 int main(int argc, char** argv) {
+  longrun::training::ShowStackOnCrash();
   const char* level = getenv("LONGRUN_LOG");
   longrun::SetUpLog("longrun-worker", "", level != nullptr ? level : "info");
   int code = 1;
