@@ -5,8 +5,9 @@
 // carry bytes for control_link.h. ARCHITECTURE.md draws it.
 //
 // In its state folder: `agent` (a ProcessRecord; its tag is the session), `lock`, `mark` (what the
-// environment of every process of its ranks holds), `members/` (a ProcessRecord of each rank's
-// process group), `rank.sock`, `agent.log`. Whoever finds the agent dead kills what these name.
+// environment of every process of its ranks holds), `cgroup` (where they are), `members/` (a
+// ProcessRecord of each rank's process group), `rank.sock`, `agent.log`. Whoever finds the agent dead
+// kills what these name.
 #pragma once
 
 #include "agent/options.h"

@@ -14,6 +14,7 @@
 #include "absl/strings/strip.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/process.h"
 
 namespace longrun::agent {
 namespace {
@@ -54,6 +55,7 @@ Cgroups::Cgroups(const std::string& name) {
     return;
   }
   const std::string folder = absl::StrCat(own, "/longrun-", name);
+  EndCgroup(folder);
   if (::mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) {
     log::info("no limits on members: cannot make {}: {}", folder, ::strerror(errno));
     return;
@@ -71,7 +73,7 @@ Cgroups::Cgroups(const std::string& name) {
 }
 
 Cgroups::~Cgroups() {
-  if (!folder_.empty()) ::rmdir(folder_.c_str());
+  if (!folder_.empty()) EndCgroup(folder_);
 }
 
 std::string Cgroups::Make(const std::string& member, const fleet::Resources& resources) {

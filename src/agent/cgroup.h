@@ -16,7 +16,8 @@ namespace longrun::agent {
 
 class Cgroups {
  public:
-  // `name`: of this agent's own cgroup, below the one it runs in.
+  // `name`: of this agent's own cgroup, below the one it runs in. What an earlier agent of the same
+  // name left in it is killed.
   explicit Cgroups(const std::string& name);
   ~Cgroups();
   Cgroups(const Cgroups&) = delete;
@@ -25,7 +26,8 @@ class Cgroups {
   // Makes the member's cgroup and returns its folder; empty where the machine does not allow it.
   std::string Make(const std::string& member, const fleet::Resources& resources);
 
-  bool usable() const { return !folder_.empty(); }
+  // The agent's own cgroup; empty where the machine does not allow it.
+  const std::string& folder() const { return folder_; }
 
  private:
   std::string folder_;

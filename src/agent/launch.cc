@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -67,9 +68,6 @@ std::vector<char*> Pointers(const std::vector<std::string>& strings) {
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  if (order.cgroup_fd >= 0) {
-    [[maybe_unused]] const ssize_t n = ::write(order.cgroup_fd, "0", 1);
-  }
   const int input = ::open("/dev/null", O_RDONLY);
   if (input < 0 || ::dup2(input, 0) < 0 || ::dup2(order.output_fd, 1) < 0 ||
       ::dup2(order.error_fd, 2) < 0) {
@@ -111,6 +109,20 @@ Launched Explain(const LaunchOrder& order, const std::string& path, const Failur
   return {-1, missing ? 127 : 126, absl::StrCat("cannot execute ", path, ": ", error)};
 }
 
+// A fork whose child starts in the cgroup: moving it there later would cost some 10 ms, in which
+// the kernel waits for all of its cores. A kernel that cannot do it starts the child outside.
+pid_t ForkInto(int cgroup_fd) {
+  if (cgroup_fd >= 0) {
+    clone_args arguments{};
+    arguments.flags = CLONE_INTO_CGROUP;
+    arguments.exit_signal = SIGCHLD;
+    arguments.cgroup = static_cast<uint64_t>(cgroup_fd);
+    const long pid = ::syscall(SYS_clone3, &arguments, sizeof arguments);
+    if (pid >= 0) return static_cast<pid_t>(pid);
+  }
+  return ::fork();
+}
+
 }  // namespace
 
 Launched Launch(const LaunchOrder& order) {
@@ -127,7 +139,7 @@ Launched Launch(const LaunchOrder& order) {
   const std::vector<char*> argv = Pointers(order.command);
   const std::vector<char*> envp = Pointers(order.environment);
   const pid_t parent = ::getpid();
-  const pid_t pid = ::fork();
+  const pid_t pid = ForkInto(order.cgroup_fd);
   if (pid == 0) Become(order, path.c_str(), argv.data(), envp.data(), parent, report[1]);
   const int fork_error = errno;
   ::close(report[1]);

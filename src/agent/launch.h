@@ -16,7 +16,7 @@ struct LaunchOrder {
   std::string working_folder;            // empty: the agent's
   int output_fd = -1;
   int error_fd = -1;
-  int cgroup_fd = -1;  // of a cgroup.procs to enter; -1: none
+  int cgroup_fd = -1;  // the folder of the cgroup (v2) to start in; -1: none
 };
 
 // Either pid > 0, or why not, as a shell would say it: 127 not found, 126 found but cannot run.

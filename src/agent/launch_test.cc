@@ -99,11 +99,12 @@ TEST_F(LaunchTest, StartsInTheWorkingFolderAndNamesOneThatIsNotThere) {
 TEST_F(LaunchTest, TheProgramLeadsASessionAndInheritsNoDescriptorsOrSignals) {
   const int stray = ::open("/dev/null", O_RDONLY);  // deliberately without O_CLOEXEC
   ::signal(SIGPIPE, SIG_IGN);
-  const Launched launched = Run({"/bin/sh", "-c",
-                                 "test \"$(ls /proc/$$/fd | wc -l)\" -le 4 || exit 1;"
-                                 "test \"$(cut -d' ' -f5,6 /proc/$$/stat)\" = \"$$ $$\" || exit 2;"
-                                 "grep -q 'SigIgn:.*0000000000000000' /proc/$$/status || exit 3;"
-                                 "grep -q 'SigBlk:.*0000000000000000' /proc/$$/status || exit 4"});
+  const Launched launched =
+      Run({"/bin/sh", "-c",
+           "test \"$(ls /proc/$$/fd | wc -l)\" -le 4 || exit 1;"
+           "test \"$(cut -d' ' -f5,6 /proc/$$/stat)\" = \"$$ $$\" || exit 2;"
+           "grep -q 'SigIgn:.*0000000000000000' /proc/self/status || exit 3;"
+           "grep -q 'SigBlk:.*0000000000000000' /proc/self/status || exit 4"});
   ::close(stray);
   ::signal(SIGPIPE, SIG_DFL);
   EXPECT_EQ(ExitCode(launched), 0);

@@ -68,7 +68,15 @@ Members::Members(EventLoop* loop, const Options* options, NodeFacts facts, RankS
       server_(server),
       tell_(std::move(tell)),
       cgroups_(absl::StrCat(options->node, "-", absl::Hex(HashOf(options->state_folder)))),
-      inherited_(OwnEnvironment()) {}
+      inherited_(OwnEnvironment()) {
+  // For whoever finds this agent dead.
+  const std::string path = options_->state_folder + "/cgroup";
+  if (cgroups_.folder().empty()) {
+    ::unlink(path.c_str());
+  } else if (const auto written = WriteFileAtomically(path, cgroups_.folder()); !written.ok()) {
+    log::warn("{}", std::string(written.message()));
+  }
+}
 
 Members::~Members() { KillAllAndForget(); }
 
@@ -194,8 +202,7 @@ void Members::Start(const fleet::DesiredMember& member, const fleet::RunSpec& sp
   order.error_fd = write_ends[1];
   process->cgroup = cgroups_.Make(absl::StrCat(key.first.text, ".", key.second), spec.resources);
   if (!process->cgroup.empty()) {
-    order.cgroup_fd =
-        ::open(absl::StrCat(process->cgroup, "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC);
+    order.cgroup_fd = ::open(process->cgroup.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   }
   const Launched launched = Launch(order);
   for (const int fd : {write_ends[0], write_ends[1], order.cgroup_fd}) {

@@ -186,4 +186,21 @@ absl::StatusOr<int> KillRecorded(const std::string& folder, std::string_view mar
   return killed;
 }
 
+void EndCgroup(const std::string& folder) {
+  std::vector<std::string> all;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    if (entry.is_directory(error)) all.push_back(entry.path().string());
+  }
+  all.push_back(folder);
+  for (const std::string& cgroup : all) {
+    const int fd = ::open((cgroup + "/cgroup.kill").c_str(), O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+      [[maybe_unused]] const ssize_t n = ::write(fd, "1", 1);
+      ::close(fd);
+    }
+    ::rmdir(cgroup.c_str());
+  }
+}
+
 }  // namespace longrun

@@ -59,4 +59,8 @@ absl::StatusOr<ProcessRecord> ReadProcessRecord(const std::string& path);
 absl::StatusOr<int> KillRecorded(const std::string& folder, std::string_view mark,
                                  Duration patience);
 
+// Kills all that is in a cgroup (v2) and in those right below it, and removes them. What has not
+// died yet keeps its cgroup: call again. Nothing happens where `folder` is not there.
+void EndCgroup(const std::string& folder);
+
 }  // namespace longrun

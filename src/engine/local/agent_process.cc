@@ -94,10 +94,13 @@ std::string BuryAgent(AgentProcess& agent) {
 
 absl::Status SweepNode(const std::string& node_folder) {
   const auto mark = ReadFile(node_folder + "/mark", 4096);
+  const auto cgroup = ReadFile(node_folder + "/cgroup", 4096);
+  if (cgroup.ok()) EndCgroup(*cgroup);
   const auto killed = KillRecorded(
       node_folder + "/members",
       mark.ok() && absl::StartsWith(*mark, "LONGRUN_SOCKET=") ? *mark : "", Duration::Seconds(5));
   if (!killed.ok()) return killed.status();
+  if (cgroup.ok()) EndCgroup(*cgroup);  // now that nothing is in it
   if (*killed > 0) log::info("{}: killed {} processes of its ranks", node_folder, *killed);
   return absl::OkStatus();
 }

@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "base/file.h"
 #include "engine/local/local_fleet_for_tests.h"
 #include "gtest/gtest.h"
 
@@ -275,7 +276,11 @@ TEST_F(LocalEngineTest, ShutdownLeavesNothingRunning) {
   Wish(fleet_.Shell("trap '' TERM; while :; do sleep 1; done"));
   ASSERT_TRUE(WaitFor<fleet::MemberStarted>());
   const int agent = fleet_.AgentPid("node-0");
+  const auto cgroup = ReadFile(fleet_.NodeFolder("node-0") + "/cgroup");
   engine().Shutdown("enough", Duration::Millis(200));
+  if (cgroup.ok()) {
+    EXPECT_FALSE(std::filesystem::exists(*cgroup));
+  }
   EXPECT_TRUE(fleet_.Processes("node-0").empty());
   const auto info = ReadProcess(agent);
   EXPECT_TRUE(!info || info->state == 'Z');
