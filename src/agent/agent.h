@@ -6,8 +6,8 @@
 //
 // In its state folder: `agent` (a ProcessRecord; its tag is the session), `lock`, `mark` (what the
 // environment of every process of its ranks holds), `cgroup` (where they are), `members/` (a
-// ProcessRecord of each rank's process group), `rank.sock`, `agent.log`. Whoever finds the agent dead
-// kills what these name.
+// ProcessRecord of each rank's process group), `rank.sock`, `agent.log`. Whoever finds the agent
+// dead kills what these name.
 #pragma once
 
 #include "agent/options.h"
