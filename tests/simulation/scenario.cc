@@ -18,9 +18,9 @@ Duration Millis(Random& random, int64_t lo, int64_t hi) {
 // A rare path is there at all in a quarter of the seeds.
 double Rare(Random& random, double probability) { return random.Chance(0.25) ? probability : 0; }
 
-void DrawFleet(Random& random, engine::WorldConfig* world) {
-  const int64_t nodes = random.Between(2, 7);
-  const int64_t racks = random.Between(1, 3);
+void DrawFleet(Random& random, bool large, engine::WorldConfig* world) {
+  const int64_t nodes = large ? random.Between(12, 40) : random.Between(2, 7);
+  const int64_t racks = large ? random.Between(2, 8) : random.Between(1, 3);
   for (int64_t i = 0; i < nodes; ++i) {
     engine::NodeConfig node;
     node.id = fleet::NodeId(absl::StrCat("node-", i));
@@ -60,10 +60,10 @@ Program DrawProgram(Random& random) {
   return program;
 }
 
-fleet::RunSpec DrawSpec(Random& random, int number) {
+fleet::RunSpec DrawSpec(Random& random, bool large, int number) {
   fleet::RunSpec spec;
   spec.name = fleet::RunId(absl::StrCat("run-", number));
-  spec.ranks = static_cast<int>(random.Between(1, 6));
+  spec.ranks = static_cast<int>(random.Between(1, large && random.Chance(0.3) ? 24 : 6));
   spec.spares = random.Chance(0.5) ? static_cast<int>(random.Between(1, 2)) : 0;
   if (spec.ranks > 1 && random.Chance(0.4)) {
     spec.elastic_min = static_cast<int>(random.Between(1, spec.ranks - 1));
@@ -81,12 +81,12 @@ fleet::RunSpec DrawSpec(Random& random, int number) {
   return spec;
 }
 
-void DrawRuns(Random& random, Scenario* scenario) {
-  const int runs = static_cast<int>(random.Between(1, 4));
+void DrawRuns(Random& random, bool large, Scenario* scenario) {
+  const int runs = static_cast<int>(large ? random.Between(5, 12) : random.Between(1, 4));
   for (int i = 1; i <= runs; ++i) {
     Submission submission;
     submission.after = random.Chance(0.5) ? Duration() : Millis(random, 0, 6000);
-    submission.spec = DrawSpec(random, i);
+    submission.spec = DrawSpec(random, large, i);
     // Another run of a name that is over, if it is by then.
     if (i > 1 && random.Chance(0.05)) {
       submission.spec.name = fleet::RunId("run-1");
@@ -146,9 +146,10 @@ Scenario DrawScenario(uint64_t seed, const std::vector<std::string>& without) {
   Scenario scenario;
   scenario.seed = seed;
   scenario.world.seed = random.Next();
-  DrawFleet(random, &scenario.world);
+  const bool large = random.Chance(0.02);
+  DrawFleet(random, large, &scenario.world);
   scenario.chaos = ChaosConfig::Draw(random, Millis(random, 1000, 10000));
-  DrawRuns(random, &scenario);
+  DrawRuns(random, large, &scenario);
   control::Config& control = scenario.control;
   control.seed = random.Next();
   control.snapshot_every_events = random.Chance(0.5) ? 20'000 : random.Between(20, 200);

@@ -100,6 +100,11 @@ void Groups::Complete(const Key& key) {
     return;
   }
   if (group.round == Round::kJoin) Form(key, group);
+  // Nobody says that its work is done before the last state is safe.
+  if (group.round == Round::kSave) {
+    const Process& first = *world_.Find(group.pids[0]);
+    Publish(first.pid, group.step, first.program->checkpoint);
+  }
   group.parts = 0;
   const Duration skew = world_.config().gang.skew;
   for (size_t rank = 0; rank < group.pids.size(); ++rank) {
@@ -174,7 +179,6 @@ void Groups::Part(const Key& key, int rank) {
       break;
     }
     case Round::kSave:
-      if (rank == 0) Publish(process.pid, group.step, process.program->checkpoint);
       Finish(process);
       break;
   }
