@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
@@ -164,6 +165,9 @@ struct Gang::Core {
 
 Gang::Gang(GangSpec spec, std::shared_ptr<Bell> bell)
     : spec_(std::move(spec)), bell_(std::move(bell)), core_(std::make_shared<Core>()) {
+  // gloo writes to sockets whose other end may be gone, which must not end the program.
+  static const auto previous = signal(SIGPIPE, SIG_IGN);
+  static_cast<void>(previous);
   if (spec_.world == 1) {
     core_->state = State::kReady;
     return;
