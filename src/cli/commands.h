@@ -2,6 +2,7 @@
 // has printed what there is to say.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@ struct CommonFlags {
 
 struct RunFlags {
   CommonFlags common;
+  std::string programs;  // before the programs' names where they are typed: "build/bin/"
   std::string file;
   std::string name;
   bool fresh = false;

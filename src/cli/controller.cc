@@ -51,6 +51,8 @@ engine::LocalOptions EngineOptions(const ControllerOptions& options) {
   local.nodes = options.nodes;
   local.accelerators_per_node = options.accelerators_per_node;
   local.log_level = options.log_level;
+  // Who started it starts it again at once, or is dead as well.
+  if (options.embedded) local.orphan_after = Duration::Seconds(30);
   return local;
 }
 

@@ -34,6 +34,7 @@ class ControllerProcess {
   // How it ended ("was killed by signal 9"), once; "" while it lives.
   std::string Ended();
   bool running() const { return pid_ > 0; }
+  int pid() const { return pid_; }
   int exit_code() const { return exit_code_; }  // after its end; -1 when killed by a signal
   // What it wrote to standard error: why it could not start.
   std::string Errors() const;

@@ -67,7 +67,8 @@ class TerminalDisplay : public Display {
   ~TerminalDisplay() override { Finish(); }
 
   void Tell(const std::string& line) override {
-    Write(Erase() + WithoutControls(line) + "\n" + Draw());
+    const std::string erase = Erase();
+    Write(absl::StrCat(erase, WithoutControls(line), "\n", Draw()));
   }
   void Show(const api::v1::RunView& view) override {
     pace_.Add(view);

@@ -36,7 +36,7 @@ absl::StatusOr<Drill> ParseDrill(const std::string& text) {
                      "; write for example kill-rank@50%, "
                      "kill-rank:2@120 (at step 120) or kill-node:node-1@30%"));
   };
-  Drill drill;
+  Drill drill{.text = text};
   const size_t at = text.find('@');
   if (at == std::string::npos) return bad("when is missing");
   std::string what = text.substr(0, at);

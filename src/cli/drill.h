@@ -11,6 +11,7 @@
 namespace longrun::cli {
 
 struct Drill {
+  std::string text;    // as it was given
   std::string kind;    // kill-rank, hang-rank, kill-node, kill-controller
   int rank = -1;       // -1: one from the middle of the gang
   std::string node;    // "": that of the last rank

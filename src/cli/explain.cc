@@ -74,8 +74,18 @@ MemberId MemberOf(const EventBody& body) {
       body);
 }
 
+// A process that ended well has nothing to explain by what it printed last, nor has one that was
+// killed.
+EventBody Shortened(const EventBody& body) {
+  const auto* exited = std::get_if<fleet::MemberExited>(&body);
+  if (exited == nullptr || exited->code != 0) return body;
+  fleet::MemberExited shorter = *exited;
+  shorter.what.clear();
+  return shorter;
+}
+
 std::string TextOf(const EventBody& body, const Cast& cast) {
-  const std::string text = fleet::Describe(body);
+  const std::string text = fleet::Describe(Shortened(body));
   const MemberId member = MemberOf(body);
   const std::string begin = absl::StrCat("member ", member);
   if (member == 0 || !absl::StartsWith(text, begin)) return text;

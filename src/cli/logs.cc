@@ -193,7 +193,8 @@ int Logs(const LogsFlags& flags) {
       return kFailed;
     }
   }
-  Printer printer(flags.common.json, files.size() != 1 || flags.follow);
+  const bool several = !files.empty() && files.front().member != files.back().member;
+  Printer printer(flags.common.json, several || flags.follow);
   std::map<std::string, Tail> tails;
   for (const LogFile& file : files) {
     PrintRotated(file, printer);

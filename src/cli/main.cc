@@ -73,6 +73,8 @@ class CommandLine {
       return kUsage;
     }
     const std::string first = argv[1];
+    const std::string self = argv[0];
+    run_.programs = self.substr(0, self.rfind('/') + 1);
     if (first[0] != '-' && Find(first) == nullptr) {
       std::vector<std::string> names;
       for (const Declared& command : commands_) names.push_back(command.app->get_name());

@@ -64,7 +64,7 @@ std::string Steps(const RunView& view) {
 
 std::string Eta(const Pace& pace) {
   const double seconds = pace.seconds_left();
-  if (seconds < 0) return "";
+  if (seconds <= 0) return "";
   return absl::StrCat("  ", FormatDuration(Duration::Seconds(std::ceil(seconds))), " left");
 }
 

@@ -2,6 +2,7 @@
 // is running.
 #include <signal.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <memory>
@@ -32,6 +33,8 @@ using api::v1::RunView;
 constexpr Duration kFrame = Duration::Millis(100);
 // A controller of somebody else's that is away for longer will not come back by itself.
 constexpr double kAwaySeconds = 60;
+// In which the nodes of a fleet of our own come; without them the run may still wait for room.
+constexpr double kFleetSeconds = 5;
 constexpr Duration kEndPatience = Duration::Seconds(30);
 // A controller that dies so often in a row, with no view between, will not live.
 constexpr int kMostRestarts = 5;
@@ -43,6 +46,11 @@ void CountInterrupts() {
   action.sa_handler = [](int) { interrupts = interrupts + 1; };
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaction(signal, &action, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
+}
+
+int NodesUp(const api::v1::StatusReply& reply) {
+  return static_cast<int>(std::count_if(reply.nodes().begin(), reply.nodes().end(),
+                                        [](const api::v1::NodeView& node) { return node.up(); }));
 }
 
 class RunSession {
@@ -115,7 +123,13 @@ class RunSession {
     }
     const Stopwatch since;
     while (since.seconds() < 60 && interrupts == 0) {
-      if (client_.Status("", kFrame).ok()) return kOk;
+      const auto status = client_.Status("", kFrame);
+      // A gang placed on the first node that comes would only have to be made again with the
+      // others.
+      if (status.ok() && (NodesUp(*status) >= flags_.nodes || since.seconds() > kFleetSeconds)) {
+        return kOk;
+      }
+      if (status.ok()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
       const std::string ended = controller_->Ended();
       if (!ended.empty()) return FailOfController(ended);
     }
@@ -288,11 +302,18 @@ class RunSession {
 
   int Conclude(const RunView& view) {
     const bool good = view.phase() == "succeeded";
+    for (const Drill& drill : drills_) {
+      std::fprintf(stderr, "longrun: the drill %s was not reached%s\n", drill.text.c_str(),
+                   drill.percent > 0 && view.total_steps() == 0
+                       ? ": the program reports no total_steps, so give it a step"
+                       : "");
+    }
     if (flags_.common.json) {
       std::printf("%s\n", SummaryJson(view, state_.run(run_), wall_.seconds()).dump().c_str());
       std::fflush(stdout);
     } else {
-      std::printf("%s", SummaryText(view, state_.run(run_), wall_.seconds()).c_str());
+      std::printf("%s",
+                  SummaryText(view, state_.run(run_), wall_.seconds(), flags_.programs).c_str());
     }
     if (good) return kOk;
     if (interrupts == 0) return kFailed;

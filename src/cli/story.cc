@@ -16,6 +16,9 @@ using api::v1::MemberView;
 using api::v1::RecoveryView;
 using api::v1::RunView;
 
+// The nodes of a fleet that is just starting come within this time.
+constexpr Duration kWorthALine = Duration::Seconds(1);
+
 // Where the ranks sit: "node-0 (2), node-1 (2)".
 std::string Places(const RunView& view) {
   std::map<std::string, int> count;
@@ -70,15 +73,20 @@ void Story::TellPhase(const RunView& view, std::vector<std::string>& lines) {
   const bool changed = view.phase() != phase_;
   if (view.phase() == "pending" || view.phase() == "recovering") {
     // A wait is worth a line when its reason is new; a short recovery is told when it is over.
-    const bool waits = view.phase() == "pending" && !view.reason().empty();
-    if (waits && (changed || view.reason() != reason_)) {
+    const bool waits = view.phase() == "pending" && !view.reason().empty() &&
+                       view.now_us() - view.submitted_us() > kWorthALine.us;
+    if (waits && view.reason() != waited_for_) {
+      waited_for_ = view.reason();
       lines.push_back(absl::StrCat("waits: ", view.reason()));
     }
-  } else if (changed && view.phase() == "starting") {
+  } else if (view.phase() == "starting" && !has_started_) {
+    has_started_ = true;
     lines.push_back(absl::StrCat("starting ", Counted(view.ranks(), "rank"),
                                  view.spares() > 0 ? " and " + Counted(view.spares(), "spare") : "",
                                  " on ", Places(view)));
-  } else if (changed && view.phase() == "running" && !has_run_) {
+  } else if (view.phase() == "running" && !has_run_ &&
+             (view.speaks_protocol() || view.now_us() - view.started_us() > kWorthALine.us)) {
+    // Until a program has had the time to say that it speaks the protocol, to run means to live.
     has_run_ = true;
     lines.push_back(view.step() > 0
                         ? absl::StrCat("all ranks are at work, from step ", view.step(), " on")
@@ -87,7 +95,6 @@ void Story::TellPhase(const RunView& view, std::vector<std::string>& lines) {
     lines.push_back(absl::StrCat("stopping: ", view.reason()));
   }
   phase_ = view.phase();
-  reason_ = view.reason();
 }
 
 void Story::TellRecoveries(const RunView& view, std::vector<std::string>& lines) {

@@ -23,7 +23,8 @@ class Story {
 
   bool first_ = true;
   std::string phase_;
-  std::string reason_;
+  std::string waited_for_;
+  bool has_started_ = false;
   bool has_run_ = false;
   std::map<int64_t, bool> recoveries_;  // time of the fault → told to be over
   std::vector<std::string> said_;

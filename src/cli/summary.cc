@@ -75,25 +75,26 @@ void AddFigures(std::string& out, const RunView& view) {
   }
   Row(out, "steps lost", FormatCount(view.committed_steps_lost()));
   for (const auto& recovery : view.recoveries()) {
-    Row(out, "recovery",
-        absl::StrCat(recovery.cause(), " → ",
-                     recovery.over() ? absl::StrCat(RungInWords(recovery.rung()), " in ",
-                                                    Seconds(recovery.seconds()))
-                                     : "not over"));
+    Row(out, recovery.over() ? "recovery" : "fault",
+        absl::StrCat(recovery.cause(), recovery.over()
+                                           ? absl::StrCat(" → ", RungInWords(recovery.rung()),
+                                                          " in ", Seconds(recovery.seconds()))
+                                           : ""));
   }
   Row(out, "goodput", GoodputText(view));
 }
 
-void AddNextSteps(std::string& out, const RunView& view, const std::string& run_folder) {
+void AddNextSteps(std::string& out, const RunView& view, const std::string& programs) {
   const std::string model = ModelFolder(view);
   absl::StrAppend(&out, "\nNext:\n");
   if (!model.empty()) {
-    absl::StrAppend(&out, "  longrun-worker sample --model ", model,
-                    " --prompt \"The \"    let the model write\n");
+    absl::StrAppend(&out, "  ", programs, "longrun-worker sample --model ", model,
+                    " --prompt 'Never '\n");
   }
-  absl::StrAppend(&out, "  longrun why ", view.run(), "    each decision and its reason\n");
-  absl::StrAppend(&out, "  longrun logs ", view.run(), "   what the ranks printed (", run_folder,
-                  "/logs)\n");
+  absl::StrAppend(&out, "  ", programs, "longrun why ", view.run(),
+                  "     each decision and its reason\n");
+  absl::StrAppend(&out, "  ", programs, "longrun logs ", view.run(),
+                  "    what the ranks printed\n");
 }
 
 }  // namespace
@@ -166,7 +167,8 @@ Json ViewJson(const RunView& view) {
            view.finished_us() == 0 ? Json(nullptr) : Json(FormatTime(Time{view.finished_us()}))}};
 }
 
-std::string SummaryText(const RunView& view, const std::string& run_folder, double wall_seconds) {
+std::string SummaryText(const RunView& view, const std::string& run_folder, double wall_seconds,
+                        const std::string& programs) {
   std::string out = absl::StrCat("\n", view.run(), " ", view.phase(), " after ",
                                  FormatDuration(Duration::Seconds(wall_seconds)));
   if (!view.reason().empty()) absl::StrAppend(&out, ": ", view.reason());
@@ -179,7 +181,7 @@ std::string SummaryText(const RunView& view, const std::string& run_folder, doub
     absl::StrAppend(&out, "\nA sample of what it writes:\n");
     for (const auto& line : absl::StrSplit(sample, '\n')) absl::StrAppend(&out, "  | ", line, "\n");
   }
-  AddNextSteps(out, view, run_folder);
+  AddNextSteps(out, view, programs);
   return out;
 }
 

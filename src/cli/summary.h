@@ -12,9 +12,10 @@ namespace longrun::cli {
 nlohmann::ordered_json SummaryJson(const api::v1::RunView& view, const std::string& run_folder,
                                    double wall_seconds);
 
-// The same for people, with what to type next.
+// The same for people, with what to type next. `programs`: what stands before the programs' names
+// where they are typed, "build/bin/".
 std::string SummaryText(const api::v1::RunView& view, const std::string& run_folder,
-                        double wall_seconds);
+                        double wall_seconds, const std::string& programs);
 
 // Everything a view holds, for `longrun status --json`.
 nlohmann::ordered_json ViewJson(const api::v1::RunView& view);

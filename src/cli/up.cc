@@ -29,13 +29,16 @@ int Detach(const ControllerOptions& options, bool json) {
     const auto status = client.Status("", Duration::Millis(100));
     const std::string ended = controller.Ended();
     if (!ended.empty()) {
-      // Another controller may answer while ours could not start.
       const std::string errors = controller.Errors();
       std::fprintf(stderr, "%s", errors.c_str());
       if (errors.empty()) std::fprintf(stderr, "longrun: the controller %s\n", ended.c_str());
       return controller.exit_code() > 0 ? controller.exit_code() : kInternal;
     }
-    if (!status.ok() || !controller.running()) continue;
+    // Another controller may answer while ours has yet to find the folder locked.
+    if (!status.ok() || status->controller_pid() != controller.pid()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      continue;
+    }
     const nlohmann::ordered_json answer{{"pid", status->controller_pid()},
                                         {"state", options.state.path},
                                         {"log", options.state.controller_log()}};

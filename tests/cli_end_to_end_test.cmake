@@ -1,0 +1,1 @@
+longrun_python_test(cli_end_to_end_test cli_end_to_end_test/cli_end_to_end_test.py)
