@@ -114,7 +114,8 @@ class Usage(Cli):
         for word in ("run", "up", "down", "status", "logs", "cancel", "why", "fault", "completion",
                      "Exit codes"):
             self.assertIn(word, answer.stdout)
-        for command in ("run", "up", "down", "status", "logs", "cancel", "why", "fault", "completion"):
+        for command in ("run", "up", "down", "status", "logs", "cancel", "why", "fault",
+                        "completion"):
             answer = self.longrun(command, "--help")
             self.assertEqual(answer.returncode, 0, command)
             self.assertIn("Examples:", answer.stdout, command)
@@ -131,8 +132,8 @@ class Usage(Cli):
     def test_wrong_values_are_refused(self):
         for words in ((), ("run",), ("run", "x", "--nodes", "0"), ("run", "x", "--nodes", "many"),
                       ("logs", "x", "--rank", "-1"), ("fault", "kill-rank"), ("fault", "kill-node"),
-                      ("run", "x", "--drill", "kill-rank"), ("run", "x", "--drill", "kill-rank@200%"),
-                      ("up", "--log-level", "loud")):
+                      ("run", "x", "--drill", "kill-rank"),
+                      ("run", "x", "--drill", "kill-rank@200%"), ("up", "--log-level", "loud")):
             answer = self.longrun(*words)
             self.assertEqual(answer.returncode, 2, words)
             self.assertNotEqual(answer.stderr, "", words)
@@ -177,8 +178,8 @@ class BadInput(Cli):
         return answer.stderr
 
     def test_each_mistake_has_its_line_and_field(self):
-        stderr = self.refused("apiVersion: longrun.dev/v1\nkind: Run\nmetadata: {name: job}\nspec:\n"
-                              "  rnaks: 2\n  spares: -1\n  command: [sleep, 5]\n")
+        stderr = self.refused("apiVersion: longrun.dev/v1\nkind: Run\nmetadata: {name: job}\n"
+                              "spec:\n  rnaks: 2\n  spares: -1\n  command: [sleep, 5]\n")
         self.assertRegex(stderr, r'job\.yaml:5: spec\.rnaks: unknown field; did you mean "ranks"\?')
         self.assertRegex(stderr, r"job\.yaml:6: spec\.spares: -1 is out of range")
         self.assertRegex(stderr, r"job\.yaml:7: spec\.command\[1\]: 5 reads as a number")
@@ -329,7 +330,8 @@ class Recovery(Cli):
         self.assertRegex(answer.stdout, r"from step \d+ on")
 
     def test_ctrl_c_twice_stops_at_once(self):
-        path = self.write(manifest(command=["sh", "-c", "trap '' TERM INT; while :; do sleep 1; done"],
+        deaf = "trap '' TERM INT; while :; do sleep 1; done"
+        path = self.write(manifest(command=["sh", "-c", deaf],
                                    recovery={"grace": "1h"}))
         child = self.start("run", path)
         self.wait_for("the run", lambda: self.status().get("phase") == "running")

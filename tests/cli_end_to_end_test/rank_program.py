@@ -1,7 +1,7 @@
 """A program that speaks the rank protocol and trains nothing: its state is the number of its step.
 
-Arguments: the number of steps and the seconds each takes. The ranks of a gang keep in step by files in
-a folder: a rank begins step n + 1 when every member of its incarnation has written down step n.
+Arguments: the number of steps and the seconds each takes. The ranks of a gang keep in step by files
+in a folder: a rank begins step n + 1 when every member of its incarnation has written down step n.
 """
 
 import os
@@ -112,8 +112,8 @@ def main():
             continue
         agent.step += 1
         write(agent.step)
-        agent.send(f"commit incarnation={joined} step={agent.step} loss={10 / (1 + agent.step):.6f} "
-                   f"tokens=100 seconds={SECONDS}")
+        agent.send(f"commit incarnation={joined} step={agent.step} "
+                   f"loss={10 / (1 + agent.step):.6f} tokens=100 seconds={SECONDS}")
     if agent.stop:
         # Ranks may stop a step apart: what all of them can go on from is the lowest of their own.
         temporary = FOLDER / f".checkpoint.{MEMBER}"
