@@ -128,6 +128,11 @@ absl::Status Trainer::Join(Session* session) {
       session->gang().build_seconds() * 1e3, waited * 1e3, sync.exchange_seconds * 1e3,
       sync.transfer_seconds * 1e3);
   session->membership().Joined(spec.incarnation, state_.step(), sync.source, seconds);
+  if (spec.rank == 0) {
+    // Whoever watches the run wants to know how much there is to do.
+    session->membership().Metric("total_steps", static_cast<double>(config_.steps),
+                                 state_.step());
+  }
   return absl::OkStatus();
 }
 
