@@ -15,6 +15,7 @@ namespace longrun::training {
 namespace {
 
 constexpr int64_t kSteps = 150;
+const char kNoCheckpoints[] = "checkpoint: {every: 1000000}\n";
 
 class Recovery : public testing::Test {
  protected:
@@ -62,12 +63,18 @@ class Recovery : public testing::Test {
     for (int i = 0; i < count; ++i) members.push_back(fleet_->Start());
     return members;
   }
-  // The losses of a run that nothing happens to.
-  std::map<int64_t, double> Undisturbed(int ranks, const std::string& config) {
-    const std::vector<int64_t> members = StartFleet(ranks, config);
-    fleet_->SetGang(members);
-    EXPECT_TRUE(fleet_->WaitFinished());
-    return fleet_->losses();
+  // The losses of a run of three ranks that nothing happens to. How often it writes checkpoints
+  // does not matter, so all tests share one.
+  const std::map<int64_t, double>& Undisturbed() {
+    static std::map<int64_t, double> losses;
+    if (losses.empty()) {
+      const std::vector<int64_t> members = StartFleet(3, Config(kNoCheckpoints));
+      fleet_->SetGang(members);
+      EXPECT_TRUE(fleet_->WaitFinished());
+      losses = fleet_->losses();
+      EXPECT_EQ(losses.size(), static_cast<size_t>(kSteps));
+    }
+    return losses;
   }
   void ExpectSameLosses(const std::map<int64_t, double>& expected) {
     EXPECT_EQ(fleet_->losses(), expected);
@@ -85,12 +92,8 @@ class Recovery : public testing::Test {
   std::unique_ptr<TestFleet> fleet_;
 };
 
-const char kNoCheckpoints[] = "checkpoint: {every: 1000000}\n";
-
 TEST_F(Recovery, LossesAfterKillsAreBitwiseThoseWithoutAny) {
-  const auto expected = Undisturbed(3, Config(kNoCheckpoints));
-  ASSERT_EQ(expected.size(), static_cast<size_t>(kSteps));
-
+  const auto& expected = Undisturbed();
   std::vector<int64_t> gang = StartFleet(5, Config(kNoCheckpoints));
   int64_t spare = 3;
   const std::vector<int64_t> all = std::exchange(gang, {gang[0], gang[1], gang[2]});
@@ -110,7 +113,7 @@ TEST_F(Recovery, LossesAfterKillsAreBitwiseThoseWithoutAny) {
 }
 
 TEST_F(Recovery, TwoKilledAtOnceAndOneDuringRecovery) {
-  const auto expected = Undisturbed(3, Config(kNoCheckpoints));
+  const auto& expected = Undisturbed();
   const std::vector<int64_t> all = StartFleet(6, Config(kNoCheckpoints));
   fleet_->SetGang({all[0], all[1], all[2]});
   ASSERT_TRUE(fleet_->WaitCommitted(30));
@@ -126,7 +129,7 @@ TEST_F(Recovery, TwoKilledAtOnceAndOneDuringRecovery) {
 }
 
 TEST_F(Recovery, AHungRankDoesNotBlockTheOthers) {
-  const auto expected = Undisturbed(3, Config(kNoCheckpoints));
+  const auto& expected = Undisturbed();
   const std::vector<int64_t> all = StartFleet(4, Config(kNoCheckpoints));
   fleet_->SetGang({all[0], all[1], all[2]});
   ASSERT_TRUE(fleet_->WaitCommitted(30));
@@ -138,7 +141,7 @@ TEST_F(Recovery, AHungRankDoesNotBlockTheOthers) {
 }
 
 TEST_F(Recovery, ShrinksAndGrowsBack) {
-  const auto expected = Undisturbed(3, Config(kNoCheckpoints));
+  const auto& expected = Undisturbed();
   const std::vector<int64_t> all = StartFleet(4, Config(kNoCheckpoints));
   fleet_->SetGang({all[0], all[1], all[2]});
   ASSERT_TRUE(fleet_->WaitCommitted(30));
@@ -154,7 +157,7 @@ TEST_F(Recovery, ShrinksAndGrowsBack) {
 
 TEST_F(Recovery, AllKilledGoOnFromTheNewestCheckpoint) {
   const std::string config = Config("checkpoint: {every: 20, keep: 2}\n");
-  const auto expected = Undisturbed(3, config);
+  const auto& expected = Undisturbed();
   std::vector<int64_t> all = StartFleet(3, config);
   fleet_->SetGang(all);
   ASSERT_TRUE(fleet_->WaitCommitted(65));
