@@ -34,6 +34,7 @@ void DrawFleet(Random& random, bool large, engine::WorldConfig* world) {
   network.wish_twice = Rare(random, 0.2);
   network.wish_late = Rare(random, 0.2);
   network.fact_twice = Rare(random, 0.1);
+  network.acknowledgement_lost = Rare(random, 0.5);
   network.stream_breaks = Rare(random, 0.02);
   world->gang.unnoticed = Rare(random, 0.3);
   world->gang.skew = Millis(random, 0, 20);
@@ -121,6 +122,7 @@ std::vector<std::pair<const char*, double engine::NetworkConfig::*>> NetworkPart
           {"wish-twice", &engine::NetworkConfig::wish_twice},
           {"wish-late", &engine::NetworkConfig::wish_late},
           {"fact-twice", &engine::NetworkConfig::fact_twice},
+          {"acknowledgement-lost", &engine::NetworkConfig::acknowledgement_lost},
           {"stream-breaks", &engine::NetworkConfig::stream_breaks}};
 }
 
@@ -163,19 +165,26 @@ Scenario DrawScenario(uint64_t seed, const std::vector<std::string>& without) {
   control.placement.longest_reserve_backoff = Duration::Seconds(4);
   ControllerDeaths& deaths = scenario.controller_deaths;
   if (random.Chance(0.5)) deaths.mean = Millis(random, 1500, 8000);
+  if (random.Chance(0.2))
+    deaths.down_max = Duration::Seconds(20);  // longer than a rank may be silent
   deaths.disk_full = Rare(random, 0.2);
   deaths.damaged_snapshot = Rare(random, 0.3);
   scenario.faults_for = Millis(random, 4000, 25000);
   scenario.patience = Millis(random, 100, 1000);
   scenario.turn_takes = Millis(random, 0, 30);
-  Duration work = {};
+  Duration work = {}, loops = {};
   for (const Submission& submission : scenario.submissions) {
     const auto program = scenario.world.programs.find(submission.spec.command[0]);
     if (program == scenario.world.programs.end()) continue;
     const Program& p = program->second;
     work = work + p.step * p.steps + p.start_up * 4 + p.checkpoint + submission.spec.grace;
+    // A crash loop is tried as often as its run allows, each time after the longest wait.
+    if (p.ends_itself) {
+      loops = loops + (control.recovery.longest_backoff + p.start_up + Duration::Seconds(1)) *
+                          submission.spec.failures_without_progress;
+    }
   }
-  scenario.heals_within = Duration::Seconds(60) + work * 3;
+  scenario.heals_within = Duration::Seconds(60) + work * 3 + loops;
   LeaveOut(without, &scenario);
   return scenario;
 }

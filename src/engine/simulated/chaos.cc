@@ -60,7 +60,7 @@ void Chaos::Stop() {
   stopped_ = true;
   NetworkConfig& network = world_.mutable_config().network;
   network.wish_lost = network.wish_twice = network.wish_late = network.fact_twice =
-      network.stream_breaks = 0;
+      network.acknowledgement_lost = network.stream_breaks = 0;
   world_.mutable_config().gang.unnoticed = 0;
   for (const auto& process : world_.processes()) {
     // One whose silence was told is to be killed; the others only paused.

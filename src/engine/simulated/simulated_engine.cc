@@ -91,6 +91,7 @@ void SimulatedEngine::Acknowledge(const fleet::NodeId& node, uint64_t session, u
   if (index < 0) return;
   const uint64_t connection = world_.agent(index).connection();
   if (connection == 0) return;
+  if (world_.random().Chance(world_.config().network.acknowledgement_lost)) return;
   world_.timeline().After(world_.Latency(), [world = &world_, index, connection, session, seq] {
     Agent& agent = world->agent(index);
     if (agent.connection() == connection) agent.OnAcknowledged(session, seq);

@@ -48,6 +48,7 @@ struct NetworkConfig {
   double wish_twice = 0;
   double wish_late = 0;  // by up to a second
   double fact_twice = 0;
+  double acknowledgement_lost = 0;
   double stream_breaks = 0;  // per message
 };
 
