@@ -321,6 +321,11 @@ class Rank {
       if (!ParseRankMessage(line, &stop, &why)) return;
       SetStop(stop.reason);
       Notify();
+    } else if (line.verb == RankPing::kVerb) {
+      RankPing ping;
+      if (!ParseRankMessage(line, &ping, &why)) return;
+      std::lock_guard<std::mutex> lock(mutex_);
+      Enqueue(FormatRankMessage(RankPong{ping.n, hello_.step}));
     }
   }
 

@@ -170,6 +170,28 @@ struct RankStop {
   }
 };
 
+// From the agent, about twice a second: are you there?
+struct RankPing {
+  static constexpr const char* kVerb = "ping";
+  int64_t n = 0;
+  template <class V>
+  void Visit(V& visit) {
+    visit("n", n);
+  }
+};
+
+// The answer, from a thread that a long step does not hold up.
+struct RankPong {
+  static constexpr const char* kVerb = "pong";
+  int64_t n = 0;
+  int64_t step = 0;  // last applied
+  template <class V>
+  void Visit(V& visit) {
+    visit("n", n);
+    visit("step", step);
+  }
+};
+
 namespace rank_internal {
 
 // Percent-encodes what would end a value, a list item (`comma`) or a line, and what terminals act

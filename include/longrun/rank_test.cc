@@ -295,6 +295,18 @@ TEST(Rank, AReturningAgentIsGreetedWithTheLastState) {
   EXPECT_TRUE(rank.WaitMembership(1, milliseconds(-1), &m));
 }
 
+TEST(Rank, APingIsAnsweredWithTheStepAtHandWhateverTheProgramDoes) {
+  FakeAgent agent;
+  Rank rank(agent.path(), Hello());
+  agent.Accept();
+  agent.Line();
+  rank.Commit(1, 121, 3.5, 64, 0.1);
+  agent.Line();
+  agent.Tell("ping n=7\nping\nping n=8\n");
+  EXPECT_EQ(agent.Line(), "pong n=7 step=121");
+  EXPECT_EQ(agent.Line(), "pong n=8 step=121");
+}
+
 TEST(Rank, AStopWakesTheWaitingAndGivesItsReason) {
   FakeAgent agent;
   Rank rank(agent.path(), Hello());
