@@ -302,7 +302,7 @@ TEST(Rank, APingIsAnsweredWithTheStepAtHandWhateverTheProgramDoes) {
   agent.Line();
   rank.Commit(1, 121, 3.5, 64, 0.1);
   agent.Line();
-  agent.Tell("ping n=7\nping\nping n=8\n");
+  agent.Tell("ping n=7\nping n=soon\nping n=8\n");
   EXPECT_EQ(agent.Line(), "pong n=7 step=121");
   EXPECT_EQ(agent.Line(), "pong n=8 step=121");
 }
