@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -121,7 +122,10 @@ void Story::TellSaid(const RunView& view, std::vector<std::string>& lines) {
          !std::equal(said_.end() - static_cast<ptrdiff_t>(overlap), said_.end(), said.begin())) {
     --overlap;
   }
-  for (size_t i = first_ ? said.size() : overlap; i < said.size(); ++i) lines.push_back(said[i]);
+  for (size_t i = first_ ? said.size() : overlap; i < said.size(); ++i) {
+    // The sample has its place in the summary.
+    if (!absl::StartsWith(said[i], "sample: ")) lines.push_back(said[i]);
+  }
   said_ = said;
 }
 

@@ -98,6 +98,7 @@ TEST(StoryTest, TellsNewLinesOfAWindowThatMoves) {
   api::v1::RunView view = Running();
   story.Update(view);
   view.add_said("a");
+  view.add_said("sample: shown by the summary");
   view.add_said("b");
   EXPECT_THAT(story.Update(view), ElementsAre("a", "b"));
   view.add_said("b");
