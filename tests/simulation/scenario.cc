@@ -46,7 +46,7 @@ Program DrawProgram(Random& random) {
   Program program;
   program.speaks_protocol = random.Chance(0.75);
   program.start_up = random.Chance(0.1) ? Millis(random, 2000, 6000) : Millis(random, 30, 900);
-  program.steps = random.Between(1, 30);
+  program.steps = random.Chance(0.1) ? random.Between(60, 200) : random.Between(1, 30);
   program.step = Millis(random, 20, 300);
   program.checkpoint_every_steps = random.Chance(0.6) ? random.Between(2, 10) : 0;
   program.checkpoint = Millis(random, 5, 500);
