@@ -1,7 +1,8 @@
 // How often to write a checkpoint: every so many steps, every so many seconds, or as often as pays,
 // from what one costs and how often the gang fails.
 //
-// Pure; used by rank 0's training loop, whose answer the ranks agree on step by step.
+// Pure; used by each rank's training loop. A checkpoint is written when any rank finds one due,
+// which the ranks tell each other step by step.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,9 @@
 // Workers killed, stopped, added and taken away under a test's own agent: real processes, real
 // signals.
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -226,6 +230,38 @@ TEST_F(Recovery, AStopSavesACheckpointAndEndsInOrder) {
   ASSERT_TRUE(fleet_->WaitHello(all[2]));
   fleet_->Signal(all[2], SIGTERM);
   EXPECT_TRUE(fleet_->WaitExited(all[2], 0));
+}
+
+int FreePort() {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  socklen_t size = sizeof address;
+  EXPECT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), size), 0);
+  EXPECT_EQ(getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  close(fd);
+  return ntohs(address.sin_port);
+}
+
+TEST_F(Recovery, ALaunchersVariablesMakeAGangThatResumesWhenStartedAgain) {
+  const std::string config = folder_ + "/plain.yaml";
+  const auto run = [&](int64_t steps) {
+    EXPECT_TRUE(WriteFileAtomically(config, Config("checkpoint: {every: 50}\n", steps)).ok());
+    const std::string command =
+        "cd " + folder_ + " && export LOCAL_WORLD_SIZE=64 WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 " +
+        "MASTER_PORT=" + std::to_string(FreePort()) + "; (RANK=1 " + worker_ +
+        " train --config plain.yaml --run-dir plain 2> 1.log && touch one.done) & RANK=0 " +
+        worker_ + " train --config plain.yaml --run-dir plain 2> 0.log && wait && test -e one.done";
+    EXPECT_EQ(std::system(command.c_str()), 0);
+    return ReadFile(folder_ + "/0.log").value();
+  };
+  EXPECT_THAT(run(100),
+              testing::AllOf(testing::HasSubstr("step 1 "), testing::HasSubstr("step 100 "),
+                             testing::HasSubstr("model saved")));
+  // Steps are not part of what a checkpoint must agree with: the run is taken further.
+  EXPECT_THAT(run(120), testing::AllOf(testing::HasSubstr("resumed at step 100"),
+                                       testing::HasSubstr("step 120 "),
+                                       testing::Not(testing::HasSubstr("step 99 "))));
 }
 
 TEST_F(Recovery, TheFullDiskOnlyCostsTheCheckpoint) {

@@ -33,27 +33,32 @@ int64_t Highest(const std::vector<SyncRow>& rows) {
   return step;
 }
 
-// Receives into `state` or sends from it, as the plan says for this rank.
+// Receives into `state` or sends from it, as the plan says for this rank. gloo's transfers are
+// between buffers of the CPU; tensors elsewhere go through copies there.
 absl::Status Transfer(Session* session, const SyncPlan& plan, TrainState* state,
                       std::vector<FlightPtr>* sends) {
   const int64_t rank = session->spec().rank;
-  std::vector<FlightPtr> receives;
+  const int64_t root = *std::max_element(plan.source.begin(), plan.source.end());
   const bool behind = plan.source[rank] >= 0;
   if (behind) state->set_step(kNoState);  // until all has arrived
+  if (root < 0) return absl::OkStatus();  // nobody is behind
+  std::vector<FlightPtr> receives;
+  std::vector<std::pair<at::Tensor, at::Tensor>> arrivals;  // where it goes, where it comes in
   int64_t tag = 0;
   for (const auto& [name, tensor] : state->Tensors()) {
-    if (plan.broadcast) {
-      const int64_t root = *std::max_element(plan.source.begin(), plan.source.end());
-      receives.push_back(session->gang().Broadcast(tensor, root));
-      continue;
-    }
     ++tag;
-    if (behind) {
-      receives.push_back(session->gang().Receive(tensor, plan.source[rank], tag));
-      continue;
+    const bool serves = std::count(plan.source.begin(), plan.source.end(), rank) > 0;
+    at::Tensor buffer = tensor;
+    if (!tensor.is_cpu() && serves) buffer = tensor.to(at::kCPU);
+    if (!tensor.is_cpu() && !serves) buffer = at::empty(tensor.sizes(), at::kFloat);
+    if (behind) arrivals.emplace_back(tensor, buffer);
+    if (plan.broadcast) {
+      receives.push_back(session->gang().Broadcast(buffer, root));
+    } else if (behind) {
+      receives.push_back(session->gang().Receive(buffer, plan.source[rank], tag));
     }
-    for (int64_t r = 0; r < static_cast<int64_t>(plan.source.size()); ++r) {
-      if (plan.source[r] == rank) sends->push_back(session->gang().Send(tensor, r, tag));
+    for (int64_t r = 0; !plan.broadcast && r < static_cast<int64_t>(plan.source.size()); ++r) {
+      if (plan.source[r] == rank) sends->push_back(session->gang().Send(buffer, r, tag));
     }
   }
   if (const absl::Status status = session->Wait(receives); !status.ok()) {
@@ -61,6 +66,9 @@ absl::Status Transfer(Session* session, const SyncPlan& plan, TrainState* state,
     session->gang().Abandon();
     session->WaitEnded(receives);
     return status;
+  }
+  for (auto& [tensor, buffer] : arrivals) {
+    if (!tensor.is_same(buffer)) tensor.copy_(buffer);
   }
   if (behind) state->set_step(plan.step);
   return absl::OkStatus();

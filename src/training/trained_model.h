@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "model/gpt.h"
 #include "model/tokenizer.h"
+#include "training/token_file.h"
 #include "training/train_config.h"
 
 namespace longrun::training {
@@ -31,7 +32,6 @@ absl::StatusOr<std::string> SampleText(model::Gpt& model, const model::Tokenizer
                                        const std::function<void(std::string_view)>& on_text = {});
 
 // Mean cross-entropy of `tokens`, in nats, over at most `sequences` sequences spread over them.
-class TokenFile;
 absl::StatusOr<double> EvaluateTokens(model::Gpt& model, const TokenFile& tokens,
                                       int64_t sequences);
 

@@ -110,13 +110,15 @@ absl::Status Trainer::Join(Session* session) {
   if (sync.source_threads > 0 && config_.threads == 0) {
     at::set_num_threads(static_cast<int>(sync.source_threads));
   }
+  // What one rank has seen evaluated has been: it was a sum over all.
   for (const SyncRow& row : sync.rows) {
-    evaluated_step_ = std::min(evaluated_step_, row.evaluated_step);
+    evaluated_step_ = std::max(evaluated_step_, row.evaluated_step);
   }
   if (sync.source != "own") gradient_.Forget();
   const GangSpec& spec = session->spec();
   if (spec.rank == 0) RemovePartial(writer_.folder());
-  clock_.Restart(state_.step(), watch_.seconds());
+  // A survivor's clock runs on: faults that come often must not put checkpoints off for ever.
+  if (sync.source != "own") clock_.Restart(state_.step(), watch_.seconds());
   last_commit_ = watch_.seconds();
   first_step_ = true;
   const double seconds = session->gang().age_seconds();
@@ -130,8 +132,7 @@ absl::Status Trainer::Join(Session* session) {
   session->membership().Joined(spec.incarnation, state_.step(), sync.source, seconds);
   if (spec.rank == 0) {
     // Whoever watches the run wants to know how much there is to do.
-    session->membership().Metric("total_steps", static_cast<double>(config_.steps),
-                                 state_.step());
+    session->membership().Metric("total_steps", static_cast<double>(config_.steps), state_.step());
   }
   return absl::OkStatus();
 }
@@ -148,7 +149,7 @@ absl::Status Trainer::Step(Session* session) {
   stat[kLossSum] = gradient_.loss_sum();
   stat[kStop] = session->membership().stop_requested() ? 1 : 0;
   const bool due = clock_.Due(state_.step() + 1, watch_.seconds());
-  stat[kCheckpointDue] = session->spec().rank == 0 && due ? 1 : 0;
+  stat[kCheckpointDue] = due ? 1 : 0;  // on any rank: a newcomer's clock has only begun
   stat[kWriterBusy] = writer_.busy() ? 1 : 0;
   stat[kCheckpointFailed] = std::exchange(checkpoint_failed_, false) ? 1 : 0;
   const FlightPtr summed = gang.AllReduceSum(stats);
@@ -228,6 +229,7 @@ absl::Status Trainer::Evaluate(Session* session) {
 absl::StatusOr<bool> Trainer::LoadCheckpoint(Membership* membership) {
   bool touched = false;
   NamedTensors tensors = state_.Tensors();
+  for (auto& entry : tensors) entry.second = entry.second.to(at::kCPU);  // itself, if it is there
   const auto step = LoadNewest(
       writer_.folder(), config_hash_, LayoutHash(state_.model().flat()), tensors,
       [&](const std::string& warning) {
@@ -236,6 +238,10 @@ absl::StatusOr<bool> Trainer::LoadCheckpoint(Membership* membership) {
       },
       &touched);
   if (step.ok()) {
+    const NamedTensors own = state_.Tensors();
+    for (size_t i = 0; i < own.size(); ++i) {
+      if (!own[i].second.is_same(tensors[i].second)) own[i].second.copy_(tensors[i].second);
+    }
     state_.set_step(*step);
     checkpoint_step_ = *step;
     return true;
