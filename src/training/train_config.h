@@ -25,7 +25,8 @@ struct SampleConfig {
   std::string prompt = "\n";
   int64_t tokens = 200;
   double temperature = 0.8;
-  int64_t top_k = 0;  // 0: all
+  int64_t top_k = 0;   // 0: all
+  bool go_on = false;  // after the end of a text with the next one, up to `tokens`
 };
 
 struct TrainConfig {
@@ -34,7 +35,7 @@ struct TrainConfig {
   OptimizerConfig optimizer;
   ScheduleConfig schedule;
   CheckpointConfig checkpoint;
-  SampleConfig sample;
+  SampleConfig sample = {.go_on = true};
 
   int64_t steps = 1000;
   int64_t batch = 32;       // sequences of a step, over all ranks

@@ -62,11 +62,13 @@ absl::StatusOr<std::string> SampleText(model::Gpt& model, const model::Tokenizer
   options.top_k = config.top_k;
   options.seed = seed;
   options.max_tokens = config.tokens;
-  options.stop_token = tokenizer.end_of_text().value_or(-1);
+  const int64_t end_of_text = tokenizer.end_of_text().value_or(-1);
+  options.stop_token = config.go_on ? -1 : end_of_text;
   std::string text = config.prompt;
   if (on_text) on_text(text);
   const auto on_token = [&](int64_t token) {
-    const std::string_view piece = tokenizer.TokenBytes(static_cast<model::TokenId>(token));
+    const std::string_view piece =
+        token == end_of_text ? "\n%\n" : tokenizer.TokenBytes(static_cast<model::TokenId>(token));
     text += piece;
     if (on_text) on_text(piece);
     return true;
