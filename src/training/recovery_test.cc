@@ -164,7 +164,7 @@ TEST_F(Recovery, AllKilledGoOnFromTheNewestCheckpoint) {
   const auto& expected = Undisturbed();
   std::vector<int64_t> all = StartFleet(3, config);
   fleet_->SetGang(all);
-  ASSERT_TRUE(fleet_->WaitCommitted(65));
+  ASSERT_TRUE(fleet_->WaitCheckpoint());
   for (const int64_t member : all) fleet_->Signal(member, SIGKILL);
   for (const int64_t member : all) fleet_->Kill(member);
   all = {fleet_->Start(), fleet_->Start(), fleet_->Start()};

@@ -169,6 +169,10 @@ bool TestFleet::WaitCommitted(int64_t step, double limit_seconds) {
       limit_seconds);
 }
 
+bool TestFleet::WaitCheckpoint(double limit_seconds) {
+  return Wait([&] { return !checkpoints_.empty(); }, limit_seconds);
+}
+
 bool TestFleet::WaitFinished(double limit_seconds) {
   return Wait(
       [&] {

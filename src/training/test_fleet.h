@@ -58,6 +58,8 @@ class TestFleet {
   // All members of the present gang have committed `step`, or a later one, in the present
   // incarnation.
   bool WaitCommitted(int64_t step, double limit_seconds = 60);
+  // A checkpoint has been published.
+  bool WaitCheckpoint(double limit_seconds = 60);
   // All members of the present gang have exited with code 0.
   bool WaitFinished(double limit_seconds = 60);
 
