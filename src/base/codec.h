@@ -5,9 +5,10 @@
 //
 //   template <class A> void Visit(A& a) { a("run", run); a("step", step); }
 //
-// The bytes of a struct are prefixed with their length. A reader that meets the end leaves the fields
-// after it at their defaults, and skips bytes beyond the fields it knows: so new fields are added at
-// the end, and old and new programs read each other's journals. Fields are never removed or reordered.
+// The bytes of a struct are prefixed with their length. A reader that meets the end leaves the
+// fields after it at their defaults, and skips bytes beyond the fields it knows: so new fields are
+// added at the end, and old and new programs read each other's journals. Fields are never removed
+// or reordered.
 #pragma once
 
 #include <bit>
@@ -29,7 +30,9 @@ class BinaryWriter;
 class BinaryReader;
 
 template <class T, class A>
-concept Visitable = requires(T& t, A& a) { t.Visit(a); };
+concept Visitable = requires(T& t, A& a) {
+  t.Visit(a);
+};
 
 namespace internal {
 template <class T>
@@ -100,7 +103,8 @@ class BinaryWriter {
       Varint(value.index());
       std::visit([this](auto& alternative) { Put(alternative); }, value);
     } else {
-      // The length comes first but is known last: most structs are short, so one byte is kept for it.
+      // The length comes first but is known last: most structs are short, so one byte is kept for
+      // it.
       const size_t at = out_->size();
       out_->push_back(0);
       const_cast<U&>(value).Visit(*this);

@@ -12,8 +12,8 @@ namespace longrun {
 // The content of `path`; an error names the path and, over `limit` bytes, the limit.
 absl::StatusOr<std::string> ReadFile(const std::string& path, int64_t limit = int64_t{1} << 30);
 
-// Writes to a temporary file beside `path`, flushes it to disk, renames it over `path` and flushes the
-// folder: after a crash at any instruction `path` holds the old content or all of `content`.
+// Writes to a temporary file beside `path`, flushes it to disk, renames it over `path` and flushes
+// the folder: after a crash at any instruction `path` holds the old content or all of `content`.
 absl::Status WriteFileAtomically(const std::string& path, std::string_view content);
 
 // Makes the folder and its parents; succeeds when it is there already.

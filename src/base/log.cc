@@ -8,8 +8,8 @@ namespace longrun {
 void SetUpLog(const std::string& program, const std::string& where, const std::string& level) {
   std::shared_ptr<spdlog::logger> logger;
   if (where.empty()) {
-    logger = std::make_shared<spdlog::logger>(
-        program, std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    logger = std::make_shared<spdlog::logger>(program,
+                                              std::make_shared<spdlog::sinks::stderr_sink_mt>());
   } else {
     logger = std::make_shared<spdlog::logger>(
         program, std::make_shared<spdlog::sinks::rotating_file_sink_mt>(where, 10 << 20, 3));

@@ -1,5 +1,6 @@
-// The program's log, for operators: what it did and what it met, one line each, to standard error or
-// a file. What users read (progress, results, errors) is printed by the command line, not logged.
+// The program's log, for operators: what it did and what it met, one line each, to standard error
+// or a file. What users read (progress, results, errors) is printed by the command line, not
+// logged.
 #pragma once
 
 #include <string>

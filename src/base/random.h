@@ -1,5 +1,5 @@
-// Seeded randomness, passed as an argument to whatever decides. The same seed gives the same numbers
-// on every machine and compiler, which std:: distributions do not promise.
+// Seeded randomness, passed as an argument to whatever decides. The same seed gives the same
+// numbers on every machine and compiler, which std:: distributions do not promise.
 #pragma once
 
 #include <array>

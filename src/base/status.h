@@ -10,10 +10,10 @@
 #define LR_CONCAT_INNER(a, b) a##b
 #define LR_CONCAT(a, b) LR_CONCAT_INNER(a, b)
 
-#define LR_RETURN_IF_ERROR(expression)            \
-  do {                                            \
-    absl::Status lr_status = (expression);        \
-    if (!lr_status.ok()) return lr_status;        \
+#define LR_RETURN_IF_ERROR(expression)     \
+  do {                                     \
+    absl::Status lr_status = (expression); \
+    if (!lr_status.ok()) return lr_status; \
   } while (false)
 
 #define LR_ASSIGN_OR_RETURN_IMPL(tmp, lhs, expression) \

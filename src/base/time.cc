@@ -11,8 +11,8 @@ std::string FormatTime(Time t) {
   std::tm parts{};
   gmtime_r(&seconds, &parts);
   return absl::StrFormat("%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", parts.tm_year + 1900,
-                         parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min,
-                         parts.tm_sec, t.us / 1000 % 1000);
+                         parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
+                         t.us / 1000 % 1000);
 }
 
 std::string FormatDuration(Duration d) {

@@ -102,9 +102,9 @@ absl::Status Control::Check(const EventBody& request) const {
   if (const auto* submitted = std::get_if<fleet::RunSubmitted>(&request)) {
     const Run* run = state_.FindRun(submitted->spec.name);
     if (run != nullptr && run->live()) {
-      return absl::AlreadyExistsError(
-          absl::StrCat("a run named ", run->id.text, " is ", fleet::PhaseName(run->phase),
-                       "; choose another name or cancel it first"));
+      return absl::AlreadyExistsError(absl::StrCat("a run named ", run->id.text, " is ",
+                                                   fleet::PhaseName(run->phase),
+                                                   "; choose another name or cancel it first"));
     }
     return absl::OkStatus();
   }
@@ -123,8 +123,8 @@ absl::Status Control::Check(const EventBody& request) const {
 
 void Control::Fold(Event event) {
   if (!state_.Apply(event)) return;
-  seq_ = journal_->Append(state_.now, static_cast<int32_t>(event.body.index()),
-                          EncodeBinary(event));
+  seq_ =
+      journal_->Append(state_.now, static_cast<int32_t>(event.body.index()), EncodeBinary(event));
   MarkTouched(event);
   folded_.push_back({seq_, std::move(event)});
 }

@@ -1,11 +1,13 @@
 // The loop that everything goes through: facts and requests in, journal, decisions, journal, wishes
 // out. One turn is
 //
-//   observe → fold → decide (recovery, placement) → fold → commit to the journal → apply to the engine
+//   observe → fold → decide (recovery, placement) → fold → commit to the journal → apply to the
+//   engine
 //
-// and nothing leaves the turn before the journal has it on disk: no wish reaches an engine, no request
-// is acknowledged, no fact is acknowledged to its node. A crash at any instruction therefore loses
-// nothing that anybody was told of, and the next controller, folding the journal, wishes the same.
+// and nothing leaves the turn before the journal has it on disk: no wish reaches an engine, no
+// request is acknowledged, no fact is acknowledged to its node. A crash at any instruction
+// therefore loses nothing that anybody was told of, and the next controller, folding the journal,
+// wishes the same.
 //
 // One thread owns a Control and calls all of it. It reads no clock and sleeps in no place but
 // Engine::Observe. control/service.h puts it on a thread for programs that serve others meanwhile.
@@ -47,8 +49,8 @@ class Control {
   absl::Status Open(Time now, const fleet::ControllerStarted& started);
 
   // One turn. `requests` are in the journal when it returns OK; a request that the state does not
-  // allow (an unknown run, a name in use) must have been refused by Check before. ResourceExhausted (a
-  // full disk): nothing left the turn, and the next one tries again; any other error is final.
+  // allow (an unknown run, a name in use) must have been refused by Check before. ResourceExhausted
+  // (a full disk): nothing left the turn, and the next one tries again; any other error is final.
   absl::Status Turn(Time now, std::vector<fleet::Event> facts,
                     std::vector<fleet::EventBody> requests);
 

@@ -18,7 +18,9 @@ using fleet::RunId;
 class ScriptedEngine : public engine::Engine {
  public:
   std::vector<fleet::Event> Observe(Duration) override { return {}; }
-  void Acknowledge(const NodeId& node, uint64_t, uint64_t seq) override { acknowledged[node] = seq; }
+  void Acknowledge(const NodeId& node, uint64_t, uint64_t seq) override {
+    acknowledged[node] = seq;
+  }
   void Apply(const fleet::NodeDesired& desired) override {
     ++applied;
     newest[desired.node] = desired;

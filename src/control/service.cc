@@ -75,8 +75,7 @@ void Service::Run() {
       requests.push_back(waiting.body);
       accepted.push_back(std::move(waiting));
     }
-    const absl::Status status =
-        control_->Turn(clock.Now(), std::move(facts), std::move(requests));
+    const absl::Status status = control_->Turn(clock.Now(), std::move(facts), std::move(requests));
     for (Waiting& waiting : accepted) waiting.done.set_value(status);
     for (Numbered& numbered : control_->TakeFolded()) events_.push_back(std::move(numbered));
     while (events_.size() > kEventsKept) events_.pop_front();
@@ -85,7 +84,8 @@ void Service::Run() {
       health_ = absl::OkStatus();
       continue;
     }
-    if (health_.code() != status.code()) log::error("the journal: {}", std::string(status.message()));
+    if (health_.code() != status.code())
+      log::error("the journal: {}", std::string(status.message()));
     health_ = status;
     if (!absl::IsResourceExhausted(status)) return;
   }
@@ -110,7 +110,8 @@ absl::StatusOr<fleet::RunId> Service::Submit(fleet::RunSpec spec, std::string ma
   if (unique_name) {
     std::lock_guard lock(mutex_);
     const fleet::State& state = control_->state();
-    for (int n = 2; state.runs.contains(spec.name); ++n) spec.name.text = absl::StrCat(wanted, "-", n);
+    for (int n = 2; state.runs.contains(spec.name); ++n)
+      spec.name.text = absl::StrCat(wanted, "-", n);
   }
   const fleet::RunId run = spec.name;
   LR_RETURN_IF_ERROR(
@@ -132,13 +133,15 @@ absl::Status Service::Inject(const std::string& kind, const fleet::RunId& run_id
     if (kind == "kill-node") {
       const fleet::Node* found = state.FindNode(node);
       if (found == nullptr || !found->up) {
-        return absl::NotFoundError(absl::StrCat("there is no node named ", node.text, " that is up"));
+        return absl::NotFoundError(
+            absl::StrCat("there is no node named ", node.text, " that is up"));
       }
       fault = {.kind = engine::Fault::Kind::kKillNode, .node = node};
     } else if (kind == "kill-rank" || kind == "hang-rank") {
       const fleet::Run* run = state.FindRun(run_id);
       if (run == nullptr || !run->live()) {
-        return absl::NotFoundError(absl::StrCat("there is no run named ", run_id.text, " under way"));
+        return absl::NotFoundError(
+            absl::StrCat("there is no run named ", run_id.text, " under way"));
       }
       std::vector<fleet::MemberId> members = run->gang;
       for (const fleet::MemberId id : fleet::Reserve(*run)) members.push_back(id);
@@ -177,9 +180,9 @@ std::vector<Service::Numbered> Service::EventsAfter(uint64_t after, Duration pat
   const auto newer = [&] { return !events_.empty() && events_.back().seq > after; };
   changed_.wait_for(lock, std::chrono::microseconds(patience.us),
                     [&] { return stop_ || newer() || !health_.ok(); });
-  const auto first = std::upper_bound(
-      events_.begin(), events_.end(), after,
-      [](uint64_t seq, const Numbered& numbered) { return seq < numbered.seq; });
+  const auto first =
+      std::upper_bound(events_.begin(), events_.end(), after,
+                       [](uint64_t seq, const Numbered& numbered) { return seq < numbered.seq; });
   return {first, events_.end()};
 }
 

@@ -2,11 +2,14 @@
 // contract suite (engine/contract.h).
 //
 // What an engine promises:
-//  - Facts of one node session come in the order of their seq; they may be repeated, and may stop at
+//  - Facts of one node session come in the order of their seq; they may be repeated, and may stop
+//  at
 //    any point when the node dies. Those not acknowledged are told again to the next controller.
-//  - NodeLost is told for a session when it is certain that no process of it is left or that none will
+//  - NodeLost is told for a session when it is certain that no process of it is left or that none
+//  will
 //    be left before the node joins again, with a new session.
-//  - Apply is a wish: it may be lost. The engine's node works toward the newest revision that reached
+//  - Apply is a wish: it may be lost. The engine's node works toward the newest revision that
+//  reached
 //    it; control applies again until the facts agree.
 //  - A member is started at most once. Its slots are free when MemberExited (or NodeLost) is told.
 //
@@ -35,8 +38,8 @@ class Engine {
  public:
   virtual ~Engine() = default;
 
-  // Takes all facts there are, waiting up to `patience` for a first one. `at` is left for control to
-  // set. Returns early when woken.
+  // Takes all facts there are, waiting up to `patience` for a first one. `at` is left for control
+  // to set. Returns early when woken.
   virtual std::vector<fleet::Event> Observe(Duration patience) = 0;
 
   // Facts of the session up to `seq` are in the journal: they need not be told again.
@@ -46,9 +49,9 @@ class Engine {
 
   virtual absl::Status Inject(const Fault& fault) = 0;
 
-  // The nodes that the journal knows, told once when a controller starts. Those that it believes to be
-  // up and that do not show up again in time must be told lost; the sessions of those that are not up
-  // are over: an agent that still lives in one ends what it runs and joins anew.
+  // The nodes that the journal knows, told once when a controller starts. Those that it believes to
+  // be up and that do not show up again in time must be told lost; the sessions of those that are
+  // not up are over: an agent that still lives in one ends what it runs and joins anew.
   virtual void Expect(const std::vector<fleet::Node>& nodes) = 0;
 
   // Ends a wait in Observe.

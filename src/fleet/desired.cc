@@ -42,9 +42,8 @@ DesiredMember DesiredMemberOf(const Run& run, const Member& member) {
 
 bool GangReady(const Run& run) {
   return run.speaks_protocol && !run.gang.empty() &&
-         std::all_of(run.gang.begin(), run.gang.end(), [&](MemberId id) {
-           return run.members.at(id).phase == MemberPhase::kReady;
-         });
+         std::all_of(run.gang.begin(), run.gang.end(),
+                     [&](MemberId id) { return run.members.at(id).phase == MemberPhase::kReady; });
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
 // What a node should be doing, derived from the state: the whole of it, each time it changes.
 //
-// Whole and numbered, rather than commands one by one: an agent that missed a message, got it twice or
-// late, or met a new controller, does the same right thing. A revision grows with the journal, so it
-// grows across controllers too; an agent ignores one below what it has seen in its session.
+// Whole and numbered, rather than commands one by one: an agent that missed a message, got it twice
+// or late, or met a new controller, does the same right thing. A revision grows with the journal,
+// so it grows across controllers too; an agent ignores one below what it has seen in its session.
 #pragma once
 
 #include <cstdint>
@@ -49,8 +49,8 @@ struct DesiredMember {
   }
 };
 
-// Who is in the run's gang. Sent when every rank of it is ready, to all nodes that hold members of the
-// run; each agent passes it to its members, spares included.
+// Who is in the run's gang. Sent when every rank of it is ready, to all nodes that hold members of
+// the run; each agent passes it to its members, spares included.
 struct DesiredMembership {
   RunId run;
   uint64_t incarnation = 0;
@@ -70,7 +70,7 @@ struct DesiredMembership {
 
 struct NodeDesired {
   NodeId node;
-  uint64_t session = 0;   // a node of another session ignores it
+  uint64_t session = 0;  // a node of another session ignores it
   uint64_t revision = 0;
   std::vector<DesiredMember> members;
   std::vector<DesiredMembership> memberships;

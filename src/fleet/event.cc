@@ -8,30 +8,48 @@ namespace longrun::fleet {
 
 const char* RungName(Rung rung) {
   switch (rung) {
-    case Rung::kStart: return "start";
-    case Rung::kException: return "exception";
-    case Rung::kRestartProcess: return "restart-process";
-    case Rung::kSwapSpare: return "swap-spare";
-    case Rung::kShrink: return "shrink";
-    case Rung::kGrow: return "grow";
-    case Rung::kRestartGang: return "restart-gang";
-    case Rung::kResetDevice: return "reset-device";
-    case Rung::kRestartNode: return "restart-node";
-    case Rung::kRepair: return "repair";
+    case Rung::kStart:
+      return "start";
+    case Rung::kException:
+      return "exception";
+    case Rung::kRestartProcess:
+      return "restart-process";
+    case Rung::kSwapSpare:
+      return "swap-spare";
+    case Rung::kShrink:
+      return "shrink";
+    case Rung::kGrow:
+      return "grow";
+    case Rung::kRestartGang:
+      return "restart-gang";
+    case Rung::kResetDevice:
+      return "reset-device";
+    case Rung::kRestartNode:
+      return "restart-node";
+    case Rung::kRepair:
+      return "repair";
   }
   return "unknown";
 }
 
 const char* PhaseName(Phase phase) {
   switch (phase) {
-    case Phase::kPending: return "pending";
-    case Phase::kStarting: return "starting";
-    case Phase::kRunning: return "running";
-    case Phase::kRecovering: return "recovering";
-    case Phase::kStopping: return "stopping";
-    case Phase::kSucceeded: return "succeeded";
-    case Phase::kFailed: return "failed";
-    case Phase::kCancelled: return "cancelled";
+    case Phase::kPending:
+      return "pending";
+    case Phase::kStarting:
+      return "starting";
+    case Phase::kRunning:
+      return "running";
+    case Phase::kRecovering:
+      return "recovering";
+    case Phase::kStopping:
+      return "stopping";
+    case Phase::kSucceeded:
+      return "succeeded";
+    case Phase::kFailed:
+      return "failed";
+    case Phase::kCancelled:
+      return "cancelled";
   }
   return "unknown";
 }
@@ -59,23 +77,24 @@ std::string Members(const std::vector<MemberId>& members) { return absl::StrJoin
 
 const char* EventName(const EventBody& body) {
   static constexpr const char* kNames[] = {
-      "NodeJoined",      "NodeLost",          "MemberStarted",      "MemberReady",
-      "MemberJoined",    "MemberCommitted",   "MemberBroken",       "MemberSilent",
-      "MemberExited",    "CheckpointPublished", "MetricReported",   "MemberSaid",
-      "RunSubmitted",    "CancelRequested",   "FaultInjected",      "ControllerStarted",
-      "IncarnationDecided", "ReservePlaced",  "MembersStopped",     "RunWaits",
-      "RunFinished"};
+      "NodeJoined",          "NodeLost",           "MemberStarted",
+      "MemberReady",         "MemberJoined",       "MemberCommitted",
+      "MemberBroken",        "MemberSilent",       "MemberExited",
+      "CheckpointPublished", "MetricReported",     "MemberSaid",
+      "RunSubmitted",        "CancelRequested",    "FaultInjected",
+      "ControllerStarted",   "IncarnationDecided", "ReservePlaced",
+      "MembersStopped",      "RunWaits",           "RunFinished"};
   static_assert(std::size(kNames) == std::variant_size_v<EventBody>);
   return kNames[body.index()];
 }
 
 RunId RunOf(const EventBody& body) {
-  return std::visit(Overloaded{[](const NodeJoined&) { return RunId(); },
-                               [](const NodeLost&) { return RunId(); },
-                               [](const ControllerStarted&) { return RunId(); },
-                               [](const RunSubmitted& e) { return e.spec.name; },
-                               [](const auto& e) { return e.run; }},
-                    body);
+  return std::visit(
+      Overloaded{[](const NodeJoined&) { return RunId(); }, [](const NodeLost&) { return RunId(); },
+                 [](const ControllerStarted&) { return RunId(); },
+                 [](const RunSubmitted& e) { return e.spec.name; },
+                 [](const auto& e) { return e.run; }},
+      body);
 }
 
 bool IsDecision(const EventBody& body) {
@@ -89,8 +108,8 @@ std::string Describe(const EventBody& body) {
   return std::visit(
       Overloaded{
           [](const NodeJoined& e) {
-            return absl::StrCat(e.node.text, " joined with ", e.accelerators, " accelerators (session ",
-                                e.session, ")");
+            return absl::StrCat(e.node.text, " joined with ", e.accelerators,
+                                " accelerators (session ", e.session, ")");
           },
           [](const NodeLost& e) { return absl::StrCat(e.node.text, " was lost: ", e.reason); },
           [](const MemberStarted& e) {
@@ -100,23 +119,25 @@ std::string Describe(const EventBody& body) {
             return absl::StrCat("member ", e.member, " is ready at ", e.endpoint);
           },
           [](const MemberJoined& e) {
-            return absl::StrFormat("member %d joined incarnation %d at step %d (state: %s) in %.3f s",
-                                   e.member, e.incarnation, e.step, e.source, e.seconds);
+            return absl::StrFormat(
+                "member %d joined incarnation %d at step %d (state: %s) in %.3f s", e.member,
+                e.incarnation, e.step, e.source, e.seconds);
           },
           [](const MemberCommitted& e) {
-            return absl::StrFormat("member %d applied step %d, loss %.4f", e.member, e.step, e.loss);
+            return absl::StrFormat("member %d applied step %d, loss %.4f", e.member, e.step,
+                                   e.loss);
           },
           [](const MemberBroken& e) {
             return absl::StrCat("member ", e.member, " met a broken collective in incarnation ",
                                 e.incarnation, ": ", e.what);
           },
           [](const MemberSilent& e) {
-            return absl::StrFormat("member %d has answered nothing for %.1f s", e.member, e.seconds);
+            return absl::StrFormat("member %d has answered nothing for %.1f s", e.member,
+                                   e.seconds);
           },
           [](const MemberExited& e) {
-            const std::string how = e.signal != 0
-                                        ? absl::StrCat("was killed by signal ", e.signal)
-                                        : absl::StrCat("exited with code ", e.code);
+            const std::string how = e.signal != 0 ? absl::StrCat("was killed by signal ", e.signal)
+                                                  : absl::StrCat("exited with code ", e.code);
             return absl::StrCat("member ", e.member, " ", how, e.what.empty() ? "" : ": ", e.what);
           },
           [](const CheckpointPublished& e) {
@@ -140,8 +161,9 @@ std::string Describe(const EventBody& body) {
             return absl::StrCat("controller ", e.version, " started as process ", e.pid);
           },
           [](const IncarnationDecided& e) {
-            return absl::StrCat("incarnation ", e.incarnation, " by ", RungName(e.rung), ": ", e.reason,
-                                "; ranks are members ", Members(e.gang), Placed(e.placed));
+            return absl::StrCat("incarnation ", e.incarnation, " by ", RungName(e.rung), ": ",
+                                e.reason, "; ranks are members ", Members(e.gang),
+                                Placed(e.placed));
           },
           [](const ReservePlaced& e) { return absl::StrCat(e.reason, Placed(e.placed)); },
           [](const MembersStopped& e) {

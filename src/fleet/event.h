@@ -1,8 +1,8 @@
-// All that can happen, in the words of the journal: facts that an engine observed, requests of users,
-// decisions of Longrun. fleet::State is a fold of these and of nothing else.
+// All that can happen, in the words of the journal: facts that an engine observed, requests of
+// users, decisions of Longrun. fleet::State is a fold of these and of nothing else.
 //
-// Events are written to the journal: fields are added at the end and never removed (base/codec.h), and
-// so are alternatives of EventBody.
+// Events are written to the journal: fields are added at the end and never removed (base/codec.h),
+// and so are alternatives of EventBody.
 #pragma once
 
 #include <string>
@@ -31,8 +31,8 @@ enum class Rung {
 const char* RungName(Rung rung);
 
 enum class Phase {
-  kPending,     // waits for room
-  kStarting,    // placed, not every rank part of the gang yet
+  kPending,   // waits for room
+  kStarting,  // placed, not every rank part of the gang yet
   kRunning,
   kRecovering,  // a fault, until every rank has joined the next incarnation
   kStopping,    // cancelled, until the last process is gone
@@ -43,14 +43,14 @@ enum class Phase {
 const char* PhaseName(Phase phase);
 inline bool IsFinal(Phase phase) { return phase >= Phase::kSucceeded; }
 
-// ---- facts ---------------------------------------------------------------------------------------
+// ---- facts ----
 
 // A node offers itself. A new session means that nothing of the one before is left on the node.
 struct NodeJoined {
   NodeId node;
   uint64_t session = 0;
   SiteId site;
-  std::string address;  // host that peers reach its ranks under
+  std::string address;                        // host that peers reach its ranks under
   std::map<std::string, std::string> labels;  // rack, hall, …
   int accelerators = 0;
   std::string type;
@@ -178,8 +178,8 @@ struct MemberSilent {
   }
 };
 
-// Exactly one of: exited with `code` (signal 0), killed by `signal`, never started (code 126 or 127,
-// `what` says why).
+// Exactly one of: exited with `code` (signal 0), killed by `signal`, never started (code 126 or
+// 127, `what` says why).
 struct MemberExited {
   RunId run;
   MemberId member = 0;
@@ -200,7 +200,7 @@ struct CheckpointPublished {
   RunId run;
   MemberId member = 0;
   int64_t step = 0;
-  double seconds = 0;  // from snapshot to publication
+  double seconds = 0;        // from snapshot to publication
   double stall_seconds = 0;  // for which training stood still
   template <class A>
   void Visit(A& a) {
@@ -241,7 +241,7 @@ struct MemberSaid {
   }
 };
 
-// ---- requests ------------------------------------------------------------------------------------
+// ---- requests ----
 
 struct RunSubmitted {
   RunSpec spec;
@@ -288,7 +288,7 @@ struct ControllerStarted {
   }
 };
 
-// ---- decisions -----------------------------------------------------------------------------------
+// ---- decisions ----
 
 struct Placement {
   MemberId member = 0;
@@ -302,7 +302,8 @@ struct Placement {
   }
 };
 
-// A new membership of the run. `gang[r]` is the member that is rank r; each is alive or in `placed`.
+// A new membership of the run. `gang[r]` is the member that is rank r; each is alive or in
+// `placed`.
 struct IncarnationDecided {
   RunId run;
   uint64_t incarnation = 0;
@@ -386,8 +387,8 @@ using EventBody =
                  MemberSaid, RunSubmitted, CancelRequested, FaultInjected, ControllerStarted,
                  IncarnationDecided, ReservePlaced, MembersStopped, RunWaits, RunFinished>;
 
-// Which node's agent observed the fact, and its place in that session's own order: the fold takes each
-// (session, seq) once and in order, so messages may be repeated or late without harm.
+// Which node's agent observed the fact, and its place in that session's own order: the fold takes
+// each (session, seq) once and in order, so messages may be repeated or late without harm.
 struct Source {
   NodeId node;  // empty: not from a node
   uint64_t session = 0;

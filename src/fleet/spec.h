@@ -58,8 +58,8 @@ struct RunSpec {
   Priority priority = Priority::kNormal;
   std::vector<SiteId> sites;  // empty: anywhere
   CheckpointSpec checkpoint;
-  Duration expected = {};           // 0: unknown
-  int failures_without_progress = 5;  // in a row, then the run fails
+  Duration expected = {};                        // 0: unknown
+  int failures_without_progress = 5;             // in a row, then the run fails
   Duration silent_after = Duration::Seconds(3);  // a rank that answers no ping for so long is hung
   Duration hung_after = {};  // no step for so long is a hang; 0: from measured step times
   Duration grace = Duration::Seconds(15);  // from "please stop" to SIGKILL

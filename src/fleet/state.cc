@@ -97,7 +97,7 @@ Accounts AccountsAt(const Run& run, Time now) {
   return copy.accounts;
 }
 
-// ---- nodes ---------------------------------------------------------------------------------------
+// ---- nodes ----
 
 bool Fold::On(const NodeJoined& e) {
   Node& node = state_.nodes[e.node];

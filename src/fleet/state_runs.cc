@@ -22,8 +22,7 @@ Fold::Place Fold::Find(const RunId& run_id, MemberId member_id) {
   return {&run->second, &member->second};
 }
 
-// ---- facts
-// ---------------------------------------------------------------------------------------
+// ---- facts ----
 
 bool Fold::On(const MemberStarted& e) {
   const auto [run, member] = Find(e.run, e.member);
@@ -248,8 +247,7 @@ void Fold::MaybeAllJoined(Run& run) {
   CountLagging(run);
 }
 
-// ---- requests
-// ------------------------------------------------------------------------------------
+// ---- requests ----
 
 bool Fold::On(const RunSubmitted& e) {
   LR_CHECK(!state_.runs.contains(e.spec.name) || !state_.runs.at(e.spec.name).live());
@@ -296,8 +294,7 @@ bool Fold::On(const ControllerStarted&) {
   return true;
 }
 
-// ---- decisions
-// -----------------------------------------------------------------------------------
+// ---- decisions ----
 
 Run& Fold::RunToDecide(const RunId& id) {
   const auto it = state_.runs.find(id);

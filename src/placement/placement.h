@@ -1,10 +1,10 @@
 // Where processes go: gangs whole or not at all, then spares and replacements.
 //
-// A pure function of the state. Runs are served by priority, then by age; a run that does not fit does
-// not hold up a later one that does. A gang takes the fewest nodes (the fullest offers first), within
-// one domain where the manifest asks for that (`topology.within`), in the domain that it leaves the
-// least room in. Spares go where `topology.spares` says, and to another node than the gang's by
-// preference, so that one node's death does not take both.
+// A pure function of the state. Runs are served by priority, then by age; a run that does not fit
+// does not hold up a later one that does. A gang takes the fewest nodes (the fullest offers first),
+// within one domain where the manifest asks for that (`topology.within`), in the domain that it
+// leaves the least room in. Spares go where `topology.spares` says, and to another node than the
+// gang's by preference, so that one node's death does not take both.
 #pragma once
 
 #include <vector>
