@@ -5,9 +5,9 @@
   bench/recovery.py --kill controller      20 times kill -9 of the controller
   bench/recovery.py --losses               5 kills against the same seed without any: every loss
 
-Needs build/bin/longrun and longrun-worker (scripts/run builds them). The model has 3.2 M parameters,
-so a newcomer is sent 9.6 M floats of parameters and AdamW state. Prints medians, not means: a busy
-machine shows in the worst case.
+Needs build/bin/longrun and longrun-worker (scripts/run builds them). The model has 3.2 M
+parameters, so a newcomer is sent 9.6 M floats of parameters and AdamW state. Prints medians, not
+means: a busy machine shows in the worst case.
 """
 
 import argparse
@@ -116,7 +116,8 @@ class Training:
                                  str(self.state)], capture_output=True, text=True)
         if answer.returncode != 0 or not answer.stdout.strip():
             return None
-        return json.loads(answer.stdout.strip().splitlines()[-1])
+        told = json.loads(answer.stdout.strip().splitlines()[-1])
+        return told["runs"][0] if told["controller"] is not None and told["runs"] else None
 
     def wait(self, condition, what, seconds=120):
         end = time.monotonic() + seconds
@@ -203,7 +204,7 @@ def kill_controllers(args):
 
 
 def compare_losses(args):
-    steps = 300
+    steps = 150
     calm = Training(args, "bench-calm", steps)
     calm_result = calm.finish()
     struck = Training(args, "bench-struck", steps)
@@ -223,7 +224,8 @@ def compare_losses(args):
     print(f"steps that differ     {len(differing):8}")
     largest = max(max(a[s] | b[s]) - min(a[s] | b[s]) for s in a)
     print(f"largest difference    {largest:8.1e}")
-    print(f"final loss            {calm_result['final_loss']:.6f} {struck_result['final_loss']:.6f}")
+    finals = [result["final_loss"] for result in (calm_result, struck_result)]
+    print(f"final losses          {finals[0]:.6f} {finals[1]:.6f}")
 
 
 def main():

@@ -76,7 +76,7 @@ bool FactOf(const RankLine& line, const MemberKey& key, std::optional<fleet::Eve
   } else if (line.verb == RankSay::kVerb) {
     RankSay m;
     if (!Parse(line, &m, why)) return false;
-    *fact = fleet::MemberSaid{run, member, CleanText(m.text, kTextLimit)};
+    *fact = fleet::MemberSaid{run, member, CleanText(m.text, kTextLimit, true)};
   }
   return true;
 }

@@ -55,7 +55,8 @@ void Norm(const NormForward<T>& a, int64_t begin, int64_t end) {
   }
 }
 
-// With x̂ = (x - mean)·rstd and g = dy·γ: dx = rstd·(g - mean(g) - x̂·mean(g·x̂))  (Ba et al. 2016).
+// With x̂ = (x - mean)·rstd and g = dy·γ: dx = rstd·(g - mean(g) - x̂·mean(g·x̂))  (Ba et al.,
+// 2016).
 template <class T>
 void NormBackwardRows(const NormBackward<T>& a, int64_t begin, int64_t end,
                       float* __restrict gamma_part, float* __restrict beta_part,

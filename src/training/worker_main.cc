@@ -120,7 +120,7 @@ absl::Status Train(const std::string& config_path, const std::string& run_folder
   membership_slot->store(membership.get());
   const absl::Status status = trainer.Run(membership.get());
   if (absl::IsCancelled(status)) {
-    membership->Say(std::string(status.message()));
+    log::info("ended: {}", std::string(status.message()));
   } else if (!status.ok()) {
     membership->Say(absl::StrCat("training ended: ", status.message()));
   }
