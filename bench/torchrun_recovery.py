@@ -4,8 +4,8 @@
   /usr/bin/python3 bench/torchrun_recovery.py        (Debian: python3-torch)
 
 Four ranks, DistributedDataParallel over gloo, 3.2 M parameters, a checkpoint each 50 steps.
-torchrun stops the gang, starts it anew and the program loads its newest checkpoint: steps since then
-are run again. Skips, saying so, where torch is missing.
+torchrun stops the gang, starts it anew and the program loads its newest checkpoint: steps since
+then are run again. Skips, saying so, where torch is missing.
 """
 
 import os

@@ -174,7 +174,7 @@ TEST_F(RankServerTest, TextIsMadeFitForTheJournal) {
   Say(fd, "say text=%1B[2J%FF%0Aend" + std::string(100000, 'y') + "\n");
   const auto said = All<fleet::MemberSaid>();
   ASSERT_EQ(said.size(), 1u);
-  EXPECT_TRUE(said[0].text.starts_with("?[2J??endyyy")) << said[0].text.substr(0, 20);
+  EXPECT_TRUE(said[0].text.starts_with("?[2J?\nendyyy")) << said[0].text.substr(0, 20);
   EXPECT_LE(said[0].text.size(), 4096u);
   Say(fd, "commit incarnation=1 step=1 loss=nan seconds=inf\n");
   EXPECT_TRUE(std::isnan(All<fleet::MemberCommitted>().at(0).loss));
