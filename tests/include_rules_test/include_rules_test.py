@@ -52,6 +52,7 @@ LIBRARIES = {
     "protobuf": (("google/protobuf/",), {"engine/local", "agent", "api", "cli", "proto"}),
     "SQLite": (("sqlite3.h",), {"control"}),
     "yaml-cpp": (("yaml-cpp/",), {"base"}),
+    "Eigen": (("Eigen/",), {"scaling"}),
     "CLI11": (("CLI/",), {"cli", "agent", "training", "serving"}),
     "Boost": (("boost/",), {"net"}),
     "OpenSSL": (("openssl/",), {"net"}),
