@@ -1,12 +1,8 @@
 #include "training/trainer.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/file.h"
@@ -14,6 +10,7 @@
 #include "base/random.h"
 #include "training/batches.h"
 #include "training/clip.h"
+#include "training/threads.h"
 #include "training/trained_model.h"
 
 namespace longrun::training {
@@ -27,16 +24,6 @@ int64_t BucketFloats(double megabytes) {
 }
 
 }  // namespace
-
-int64_t ThreadsFor(int64_t wanted) {
-  if (wanted > 0) return wanted;
-  cpu_set_t cores;
-  const int64_t usable = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
-  int64_t local = 1;
-  const char* text = getenv("LOCAL_WORLD_SIZE");
-  if (text == nullptr || !absl::SimpleAtoi(text, &local) || local < 1) local = 1;
-  return std::max<int64_t>(1, usable / local);
-}
 
 Trainer::Trainer(const TrainConfig& config, RunData data, std::string run_folder, at::Device device,
                  std::shared_ptr<Bell> bell)
@@ -108,7 +95,7 @@ absl::Status Trainer::Join(Session* session) {
                       }));
   sends_ = std::move(sync.sends);
   if (sync.source_threads > 0 && config_.threads == 0) {
-    at::set_num_threads(static_cast<int>(sync.source_threads));
+    SetThreads(sync.source_threads);
   }
   // What one rank has seen evaluated has been: it was a sum over all.
   for (const SyncRow& row : sync.rows) {

@@ -76,7 +76,4 @@ class Trainer {
   double validation_loss_ = 0;
 };
 
-// Threads of a rank: `wanted`, or with 0 the cores this process may use over LOCAL_WORLD_SIZE.
-int64_t ThreadsFor(int64_t wanted);
-
 }  // namespace longrun::training

@@ -20,6 +20,7 @@
 #include "base/units.h"
 #include "model/tokenizer_files.h"
 #include "training/text_tasks.h"
+#include "training/threads.h"
 #include "training/trained_model.h"
 #include "training/trainer.h"
 
@@ -105,7 +106,7 @@ absl::Status Train(const std::string& config_path, const std::string& run_folder
     if (membership == nullptr) _exit(0);
     membership->RequestStop("told to stop by a signal");
   });
-  at::set_num_threads(static_cast<int>(ThreadsFor(config.threads)));
+  SetThreads(ThreadsFor(config.threads));
   const std::string run_folder = RunFolder(run_folder_flag);
   LR_ASSIGN_OR_RETURN(RunData data, OpenRunData(config.data, config.model.context, run_folder,
                                                 [](const std::string& text) {
