@@ -11,6 +11,7 @@
 #include "base/nearest.h"
 #include "cli/commands.h"
 #include "cli/completion.h"
+#include "cli/declared.h"
 #include "cli/exit_code.h"
 #include "cli/version.h"
 
@@ -35,14 +36,6 @@ Exit codes:
 
 using Words = CommandShape::Words;
 
-// A subcommand as it is declared here: CLI11's, and what shells complete.
-struct Declared {
-  CLI::App* app = nullptr;
-  Words words = Words::kNone;
-  std::vector<std::string> choices;
-  std::function<int()> act;
-};
-
 const std::vector<std::string>& FaultKinds() {
   static const std::vector<std::string> kinds{"kill-rank", "hang-rank", "kill-node",
                                               "kill-controller"};
@@ -64,6 +57,13 @@ class CommandLine {
     AddCancel();
     AddWhy();
     AddFault();
+    // Subcommands that need no state folder declare themselves, each in its own file.
+    const Declare declare = [this](const std::string& name, const std::string& description,
+                                   const std::string& examples) -> Declared& {
+      return Add(name, description, examples, nullptr, {});
+    };
+    DeclarePassRate(declare);
+    DeclareDownstream(declare);
     AddCompletion();
   }
 

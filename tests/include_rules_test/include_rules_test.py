@@ -54,7 +54,8 @@ LIBRARIES = {
     "yaml-cpp": (("yaml-cpp/",), {"base"}),
     "Eigen": (("Eigen/",), {"scaling"}),
     "CLI11": (("CLI/",), {"cli", "agent", "training", "serving"}),
-    "Boost": (("boost/",), {"net"}),
+    "Boost.Asio, Boost.Beast": (("boost/asio", "boost/beast"), {"net"}),
+    "Boost.Math": (("boost/math/",), {"scaling"}),
     "OpenSSL": (("openssl/",), {"net"}),
 }
 

@@ -1,0 +1,1 @@
+longrun_python_test(benchmark_commands_test benchmark_commands_test/benchmark_commands_test.py)
