@@ -91,6 +91,46 @@ absl::StatusOr<Duration> ParseDuration(std::string_view text) {
   return Duration{whole};
 }
 
+absl::StatusOr<double> ParseQuantity(std::string_view text) {
+  static constexpr std::array<std::pair<char, double>, 7> kSuffixes{
+      {{'k', 1e3}, {'K', 1e3}, {'M', 1e6}, {'G', 1e9}, {'B', 1e9}, {'T', 1e12}, {'P', 1e15}}};
+  const std::string_view whole = text;
+  double factor = 1, value = 0;
+  for (const auto& [suffix, by] : kSuffixes) {
+    if (text.empty() || text.back() != suffix) continue;
+    factor = by;
+    text.remove_suffix(1);
+    break;
+  }
+  const bool begins = !text.empty() && (std::isdigit(static_cast<unsigned char>(text.front())) ||
+                                        text.front() == '.' || text.front() == '-');
+  if (!begins || text.size() > 40 || text.find_first_of("xX ") != text.npos ||
+      !absl::SimpleAtod(std::string(text), &value)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", std::string(whole.substr(0, 60)),
+                     "\" is no amount; write for example 70B, 1.4T or 5.76e23"));
+  }
+  value *= factor;
+  if (!(value > 0) || !std::isfinite(value)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", std::string(whole), "\" is out of range; above 0 is right"));
+  }
+  return value;
+}
+
+std::string FormatQuantity(double value) {
+  static constexpr std::array<std::pair<double, const char*>, 4> kSuffixes{
+      {{1e12, "T"}, {1e9, "B"}, {1e6, "M"}, {1e3, "k"}}};
+  const double size = std::abs(value);
+  if (!(size < 1e16)) return absl::StrFormat("%.3g", value);
+  for (const auto& [unit, suffix] : kSuffixes) {
+    if (size < unit * 0.99995) continue;
+    const double shown = value / unit;
+    return absl::StrFormat("%.*f %s", size >= 100 * unit ? 1 : 2, shown, suffix);
+  }
+  return absl::StrFormat("%.4g", value);
+}
+
 std::string FormatBytes(double bytes) {
   static constexpr std::array<const char*, 6> kNames{"B", "kB", "MB", "GB", "TB", "PB"};
   size_t i = 0;

@@ -17,6 +17,12 @@ absl::StatusOr<int64_t> ParseMilliCpu(std::string_view text);
 // "250ms", "90s", "5m", "2h", "1d", "2h30m"; at least 0. A bare number is refused: it has no unit.
 absl::StatusOr<Duration> ParseDuration(std::string_view text);
 
+// A count or amount with the suffixes people use for large ones: "70B", "1.4T", "5.76e23", "20k",
+// "2M", "3G" (= 3B), "1P". Above 0 and finite; anything else is refused.
+absl::StatusOr<double> ParseQuantity(std::string_view text);
+
+// "405.8 B", "1.40 T", "950", "2.3e+25" beyond thousands of trillions: for people.
+std::string FormatQuantity(double value);
 // "36.0 MB", "1.5 GiB"-free: powers of ten, for people.
 std::string FormatBytes(double bytes);
 // "12,345", for people.

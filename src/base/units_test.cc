@@ -44,5 +44,28 @@ TEST(FormatTest, WritesForPeople) {
   EXPECT_EQ(FormatCount(-1234567), "-1,234,567");
 }
 
+TEST(UnitsTest, QuantitiesAreRead) {
+  EXPECT_EQ(ParseQuantity("70B").value(), 70e9);
+  EXPECT_EQ(ParseQuantity("1.4T").value(), 1.4e12);
+  EXPECT_EQ(ParseQuantity("5.76e23").value(), 5.76e23);
+  EXPECT_EQ(ParseQuantity("20k").value(), 20e3);
+  EXPECT_EQ(ParseQuantity("3G").value(), 3e9);
+  EXPECT_EQ(ParseQuantity("2e3M").value(), 2e9);
+  EXPECT_EQ(ParseQuantity(".5").value(), 0.5);
+  for (const char* wrong : {"", "B", "70 B", "seventy", "0", "-3", "1e999", "nan", "inf", "0x10",
+                            "1..2", "7BB", "1e5x"}) {
+    EXPECT_FALSE(ParseQuantity(wrong).ok()) << wrong;
+  }
+}
+
+TEST(UnitsTest, QuantitiesAreShown) {
+  EXPECT_EQ(FormatQuantity(405.8e9), "405.8 B");
+  EXPECT_EQ(FormatQuantity(1.4e12), "1.40 T");
+  EXPECT_EQ(FormatQuantity(12345), "12.35 k");
+  EXPECT_EQ(FormatQuantity(950), "950");
+  EXPECT_EQ(FormatQuantity(0), "0");
+  EXPECT_EQ(FormatQuantity(2.3e25), "2.3e+25");
+}
+
 }  // namespace
 }  // namespace longrun
