@@ -37,6 +37,12 @@ std::vector<std::string> RankEnvironment(const std::map<std::string, std::string
   all["LONGRUN_ACCELERATORS"] = absl::StrJoin(member.accelerators, ",");
   all["LONGRUN_RUN_DIR"] = run_folder;
   all["LONGRUN_SOCKET"] = facts.socket_path;
+  const fleet::CheckpointSpec& checkpoint = spec.checkpoint;
+  if (!checkpoint.automatic) {
+    all["LONGRUN_CHECKPOINT_EVERY"] = checkpoint.every_steps > 0
+                                          ? absl::StrCat(checkpoint.every_steps)
+                                          : absl::StrCat(checkpoint.every.us / 1000, "ms");
+  }
   if (facts.nvidia) all["CUDA_VISIBLE_DEVICES"] = all["LONGRUN_ACCELERATORS"];
   std::string& path = all["PATH"];
   if (path.empty()) path = "/usr/local/bin:/usr/bin:/bin";

@@ -76,6 +76,17 @@ TEST_F(EnvironmentTest, TheManifestOverridesTheAgentAndTheContractBoth) {
   EXPECT_EQ(Get("RANK"), "2");
 }
 
+TEST_F(EnvironmentTest, HowOftenToWriteACheckpointIsToldUnlessItIsLeftToTheProgram) {
+  inherited_ = {{"LONGRUN_CHECKPOINT_EVERY", "9"}};
+  EXPECT_EQ(Get("LONGRUN_CHECKPOINT_EVERY"), "(none)");
+  spec_.checkpoint.automatic = false;
+  spec_.checkpoint.every_steps = 100;
+  EXPECT_EQ(Get("LONGRUN_CHECKPOINT_EVERY"), "100");
+  spec_.checkpoint.every_steps = 0;
+  spec_.checkpoint.every = Duration::Seconds(2.5);
+  EXPECT_EQ(Get("LONGRUN_CHECKPOINT_EVERY"), "2500ms");
+}
+
 TEST_F(EnvironmentTest, ProgramsBesideLongrunAreFoundLast) {
   inherited_ = {{"PATH", "/usr/bin"}};
   EXPECT_EQ(Get("PATH"), "/usr/bin:/opt/longrun/bin");

@@ -28,6 +28,7 @@ class Cast {
   void Learn(const EventBody& body) {
     if (const auto* decided = std::get_if<fleet::IncarnationDecided>(&body)) {
       Place(decided->placed);
+      for (const auto& [member, rank] : ranks_) former_[member] = rank;
       ranks_.clear();
       for (size_t r = 0; r < decided->gang.size(); ++r) {
         ranks_[decided->gang[r]] = static_cast<int>(r);
@@ -45,8 +46,12 @@ class Cast {
   std::string NameOf(MemberId member) const {
     const auto rank = ranks_.find(member);
     const auto node = nodes_.find(member);
-    return absl::StrCat(rank == ranks_.end() ? "the spare" : absl::StrCat("rank ", rank->second),
-                        " (member ", member,
+    const auto former = former_.find(member);
+    const std::string role = rank != ranks_.end() ? absl::StrCat("rank ", rank->second)
+                             : former != former_.end()
+                                 ? absl::StrCat("what was rank ", former->second)
+                                 : "the spare";
+    return absl::StrCat(role, " (member ", member,
                         node == nodes_.end() ? "" : absl::StrCat(" on ", node->second), ")");
   }
 
@@ -58,6 +63,7 @@ class Cast {
   }
 
   std::map<MemberId, int> ranks_;
+  std::map<MemberId, int> former_;  // places they had in earlier gangs
   std::map<MemberId, std::string> nodes_;
 };
 

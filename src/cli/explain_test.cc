@@ -120,5 +120,16 @@ TEST(ExplainTest, TheNewestRunOfTheNameCounts) {
   EXPECT_THAT(Explain(journal.events, "unknown"), SizeIs(0));
 }
 
+TEST(ExplainTest, AMemberThatWasReplacedIsNoSpare) {
+  Journal journal;
+  journal.Submit(kRun).Start(1, {1, 2}, fleet::Rung::kStart);
+  journal.Start(2, {3, 2}, fleet::Rung::kSwapSpare).Exit(1, 0, 9);
+  journal.Finish(fleet::Phase::kSucceeded);
+  const auto entries = Explain(journal.events, "job");
+  ASSERT_THAT(entries, SizeIs(3));
+  ASSERT_THAT(entries[2].facts, SizeIs(1));
+  EXPECT_THAT(entries[2].facts[0].text, HasSubstr("what was rank 0 (member 1 on node-1)"));
+}
+
 }  // namespace
 }  // namespace longrun::cli

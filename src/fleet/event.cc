@@ -149,7 +149,9 @@ std::string Describe(const EventBody& body) {
           },
           [](const MemberSaid& e) { return e.text; },
           [](const RunSubmitted& e) {
-            return absl::StrCat("submitted: ", e.spec.ranks, " ranks, ", e.spec.spares, " spares");
+            return absl::StrCat("submitted: ", e.spec.ranks,
+                                e.spec.ranks == 1 ? " rank, " : " ranks, ", e.spec.spares,
+                                e.spec.spares == 1 ? " spare" : " spares");
           },
           [](const CancelRequested& e) { return absl::StrCat("cancel requested: ", e.reason); },
           [](const FaultInjected& e) {

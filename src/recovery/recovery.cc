@@ -13,6 +13,7 @@ using fleet::EventBody;
 using fleet::IncarnationDecided;
 using fleet::Member;
 using fleet::MemberId;
+using fleet::MemberPhase;
 using fleet::MembersStopped;
 using fleet::Phase;
 using fleet::Run;
@@ -87,6 +88,20 @@ bool Hung(const Run& run, const Config& config, Time listening_since, Time now) 
   Time progress = listening_since;
   for (const MemberId id : run.gang) progress = std::max(progress, run.Find(id)->progress_at);
   return now - progress > HungAfter(run, config);
+}
+
+// Started long ago and silent since, in a run that speaks the protocol: it hangs while it loads,
+// before anybody pings it.
+std::vector<MemberId> NeverReady(const Run& run, const Config& config, Time listening_since,
+                                 Time now) {
+  std::vector<MemberId> members;
+  if (!run.speaks_protocol) return members;
+  for (const auto& [id, member] : run.members) {
+    const bool starting = member.phase == MemberPhase::kStarted && member.sound();
+    const Time since = std::max(member.changed_at, listening_since);
+    if (starting && now - since > config.hello_within) members.push_back(id);
+  }
+  return members;
 }
 
 // Every rank is there and knows of the membership, yet no group forms: one stands still, for a rank
@@ -258,6 +273,15 @@ void DecideFor(const Run& run, const Config& config, Time listening_since, Time 
     out->push_back(MembersStopped{
         .run = run.id, .members = hung, .kill = true, .reason = "it answers nothing"});
     return;  // folded first; the next round sees lost ranks
+  }
+  const std::vector<MemberId> mute = NeverReady(run, config, listening_since, now);
+  if (!mute.empty()) {
+    out->push_back(MembersStopped{.run = run.id,
+                                  .members = mute,
+                                  .kill = true,
+                                  .reason = absl::StrCat("it started, but said nothing within ",
+                                                         FormatDuration(config.hello_within))});
+    return;
   }
   if (Hung(run, config, listening_since, now)) {
     out->push_back(MembersStopped{.run = run.id,

@@ -13,6 +13,7 @@
 //   many
 //                          failures in a row without a step of progress
 //   hung                   kill it; from then on it is a lost rank
+//   never said hello       the same, in a run whose other processes did: it hangs while it starts
 //   no group forms         kill the ranks that keep it from forming, as far as they can be told
 //   some ended, the others wait for them   stop what is left; placement starts the gang anew
 //   none lost, but a collective broke   the same ranks form a new group (exception)
@@ -43,6 +44,8 @@ struct Config {
   // Where the manifest says nothing of `hungAfter`: this long, or this many measured steps.
   Duration hung_after = Duration::Minutes(2);
   int64_t hung_after_steps = 100;
+  // From a process's start to its hello, which comes after it has loaded its code and data.
+  Duration hello_within = Duration::Minutes(10);
 };
 
 std::vector<fleet::EventBody> Decide(const fleet::State& state, const Config& config, Time now,

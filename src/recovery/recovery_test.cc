@@ -218,6 +218,27 @@ TEST_F(RecoveryTest, AFaultAfterSomeRanksEndedStartsTheGangAnew) {
   EXPECT_THAT(TheOnly<MembersStopped>().members, ElementsAre(3));
 }
 
+TEST_F(RecoveryTest, AProcessThatNeverSaysHelloIsKilledWhereTheOthersDid) {
+  Build(2);
+  Add(-1, MemberPhase::kStarted).changed_at = now_;
+  const auto progress = [&] {
+    for (auto& [id, member] : run_.members) member.progress_at = now_;
+  };
+  now_ = now_ + config_.hello_within;
+  progress();
+  EXPECT_THAT(Decide(), IsEmpty());
+  now_ = now_ + Duration::Seconds(1);
+  EXPECT_THAT(TheOnly<MembersStopped>().members, ElementsAre(3));
+  controller_started_ = now_ - Duration::Seconds(4);  // this controller has only begun to listen
+  EXPECT_THAT(Decide(), IsEmpty());
+  controller_started_ = Time{};
+  run_.members.at(3).killing = run_.members.at(3).stopping = true;
+  EXPECT_THAT(Decide(), IsEmpty());
+  run_.members.at(3).killing = run_.members.at(3).stopping = false;
+  run_.speaks_protocol = false;  // then a hello is not to be expected
+  EXPECT_THAT(Decide(), IsEmpty());
+}
+
 TEST_F(RecoveryTest, AGroupThatNeverFormsLosesTheRanksThatDidNotJoin) {
   Build(3);
   run_.phase = Phase::kRecovering;

@@ -68,22 +68,9 @@ void ReadSchedule(YamlMap map, int64_t steps, ScheduleConfig* schedule) {
 }
 
 void ReadCheckpoint(YamlMap map, CheckpointConfig* checkpoint) {
-  // Read by hand: 500 and 30s and auto are all right here.
   const YamlNode* node = map.Node("every");
-  const std::string every = node == nullptr ? "auto" : node->text;
-  if (every == "auto") {
-    checkpoint->every = CheckpointConfig::Every::kAuto;
-  } else if (int64_t steps = 0; absl::SimpleAtoi(every, &steps)) {
-    checkpoint->every = CheckpointConfig::Every::kSteps;
-    checkpoint->steps = steps;
-    if (steps < 1) map.Error("every", "should be at least 1 step");
-  } else if (const auto span = ParseDuration(every); span.ok() && span->us > 0) {
-    checkpoint->every = CheckpointConfig::Every::kSeconds;
-    checkpoint->seconds = span->seconds();
-  } else {
-    map.Error("every", absl::StrCat("\"", every,
-                                    "\" should be auto, a number of steps or a time such as 30s"));
-  }
+  const absl::Status set = SetEvery(node == nullptr ? "auto" : node->text, checkpoint);
+  if (!set.ok()) map.Error("every", std::string(set.message()));
   checkpoint->keep = map.Int("keep", checkpoint->keep, 1, 1000000);
   const Duration otherwise = Duration::Seconds(checkpoint->mean_seconds_between_failures);
   checkpoint->mean_seconds_between_failures =
@@ -116,6 +103,28 @@ void ReadSteps(YamlMap* map, TrainConfig* config) {
 }
 
 }  // namespace
+
+absl::Status SetEvery(const std::string& text, CheckpointConfig* checkpoint) {
+  int64_t steps = 0;
+  if (text == "auto") {
+    checkpoint->every = CheckpointConfig::Every::kAuto;
+    return absl::OkStatus();
+  }
+  if (absl::SimpleAtoi(text, &steps)) {
+    if (steps < 1) return absl::InvalidArgumentError("should be at least 1 step");
+    checkpoint->every = CheckpointConfig::Every::kSteps;
+    checkpoint->steps = steps;
+    return absl::OkStatus();
+  }
+  const auto span = ParseDuration(text);
+  if (!span.ok() || span->us <= 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", text, "\" should be auto, a number of steps or a time such as 30s"));
+  }
+  checkpoint->every = CheckpointConfig::Every::kSeconds;
+  checkpoint->seconds = span->seconds();
+  return absl::OkStatus();
+}
 
 absl::StatusOr<TrainConfig> ParseTrainConfig(const std::string& text, const std::string& name) {
   LR_ASSIGN_OR_RETURN(const YamlNode root, ParseYaml(text, name));

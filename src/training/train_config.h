@@ -54,6 +54,9 @@ struct TrainConfig {
   uint64_t Hash() const;
 };
 
+// "auto", a number of steps, or a time such as "30s".
+absl::Status SetEvery(const std::string& text, CheckpointConfig* checkpoint);
+
 // `name`: the file, for messages. All mistakes at once, a line each.
 absl::StatusOr<TrainConfig> ParseTrainConfig(const std::string& text, const std::string& name);
 absl::StatusOr<TrainConfig> LoadTrainConfig(const std::string& path);

@@ -56,6 +56,22 @@ TEST(TrainConfig, MistakesNameFileLineAndField) {
   EXPECT_FALSE(ParseTrainConfig("steps: 3\n", "f").ok());  // no text
 }
 
+TEST(TrainConfig, AnIntervalIsAutoOrStepsOrATime) {
+  CheckpointConfig checkpoint;
+  ASSERT_TRUE(SetEvery("25", &checkpoint).ok());
+  EXPECT_EQ(checkpoint.every, CheckpointConfig::Every::kSteps);
+  EXPECT_EQ(checkpoint.steps, 25);
+  ASSERT_TRUE(SetEvery("1500ms", &checkpoint).ok());
+  EXPECT_EQ(checkpoint.every, CheckpointConfig::Every::kSeconds);
+  EXPECT_DOUBLE_EQ(checkpoint.seconds, 1.5);
+  EXPECT_THAT(std::string(SetEvery("0", &checkpoint).message()),
+              ::testing::HasSubstr("at least 1"));
+  EXPECT_THAT(std::string(SetEvery("-3s", &checkpoint).message()), ::testing::HasSubstr("-3s"));
+  EXPECT_DOUBLE_EQ(checkpoint.seconds, 1.5);  // a mistake changes nothing
+  ASSERT_TRUE(SetEvery("auto", &checkpoint).ok());
+  EXPECT_EQ(checkpoint.every, CheckpointConfig::Every::kAuto);
+}
+
 TEST(TrainConfig, TheHashTellsTrainingsApartAndNothingElse) {
   const auto hash = [](const std::string& more) {
     return ParseTrainConfig(absl::StrCat(kSmall, more), "f").value().Hash();

@@ -99,6 +99,14 @@ at::Device ChooseDevice() {
 
 absl::Status Train(const std::string& config_path, const std::string& run_folder_flag) {
   LR_ASSIGN_OR_RETURN(TrainConfig config, LoadTrainConfig(config_path));
+  // What the manifest asks for, it asks of every program; it goes before this program's own file.
+  if (const char* every = getenv("LONGRUN_CHECKPOINT_EVERY"); every != nullptr) {
+    const absl::Status set = SetEvery(every, &config.checkpoint);
+    if (!set.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("LONGRUN_CHECKPOINT_EVERY: ", std::string(set.message())));
+    }
+  }
   // Until there is a gang to stop in good order, a signal simply ends the program.
   auto membership_slot = std::make_shared<std::atomic<Membership*>>(nullptr);
   const StopSignals signals([membership_slot] {

@@ -161,6 +161,7 @@ Scenario DrawScenario(uint64_t seed, const std::vector<std::string>& without) {
   control.recovery.broken_patience = Millis(random, 100, 1500);
   control.recovery.hung_after = Duration::Seconds(9);
   control.recovery.hung_after_steps = 20;
+  control.recovery.hello_within = Millis(random, 7000, 12000);
   control.placement.reserve_backoff = Millis(random, 100, 500);
   control.placement.longest_reserve_backoff = Duration::Seconds(4);
   ControllerDeaths& deaths = scenario.controller_deaths;

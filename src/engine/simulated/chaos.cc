@@ -107,8 +107,8 @@ void Chaos::GangDeath() {
 
 void Chaos::Hang() {
   Process* process = AnyProcess();
-  // Before its hello nobody pings a process, and one that does not speak the protocol never.
-  if (process == nullptr || !process->ready || process->hung) return;
+  // Nobody pings a process that does not speak the protocol, nor notices that it hangs.
+  if (process == nullptr || !process->program->speaks_protocol || process->hung) return;
   if (world_.tracing()) world_.Say(absl::StrCat("chaos: ", process->Name(), " hangs"));
   world_.Hang(*process);
 }
