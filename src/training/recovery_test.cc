@@ -264,7 +264,7 @@ TEST_F(Recovery, ALaunchersVariablesMakeAGangThatResumesWhenStartedAgain) {
                                        testing::Not(testing::HasSubstr("step 99 "))));
 }
 
-TEST_F(Recovery, TheFullDiskOnlyCostsTheCheckpoint) {
+TEST_F(Recovery, WhereNoCheckpointCanBeWrittenTrainingGoesOn) {
   // A file stands where the folder of checkpoints should be made: no shard can be written.
   const std::string config = Config("checkpoint: {every: 20}\n");
   const std::vector<int64_t> all = StartFleet(2, config);
