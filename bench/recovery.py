@@ -4,6 +4,7 @@
   bench/recovery.py                        20 times kill -9 of a rank, 4 ranks and a spare
   bench/recovery.py --kill controller      20 times kill -9 of the controller
   bench/recovery.py --losses               5 kills against the same seed without any: every loss
+  bench/recovery.py --checkpoints          how long a step stands still for a checkpoint
 
 Needs build/bin/longrun and longrun-worker (scripts/run builds them). The model has 3.2 M
 parameters, so a newcomer is sent 9.6 M floats of parameters and AdamW state. Prints medians, not
@@ -25,6 +26,8 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+COMMITTED, PUBLISHED = 5, 9  # kinds of events, by their place among fleet::EventBody
 
 MODEL = """
 model: {{layers: 4, heads: 4, d_model: 256, context: 64, dropout: 0, bias: true}}
@@ -63,26 +66,45 @@ def varint(data, at):
             return value, at
 
 
-def committed(payload):
-    """Step and loss of a MemberCommitted event (src/base/codec.h has the encoding)."""
+def text_at(data, at):
+    length, at = varint(data, at)
+    return data[at:at + length].decode(), at + length
+
+
+def body_at(payload):
+    """Where the body of an event begins (src/base/codec.h has the encoding)."""
     _, at = varint(payload, 0)  # the event's length
     for _ in range(2):  # its time and its source
         length, at = varint(payload, at)
         at += length
     _, at = varint(payload, at)  # which alternative
     _, at = varint(payload, at)  # its length
-    length, at = varint(payload, at)  # the run's name
-    at += length
-    _, at = varint(payload, at)  # member
+    return at
+
+
+def committed(payload):
+    """Member, step, loss and seconds of a MemberCommitted event."""
+    _, at = text_at(payload, body_at(payload))  # the run's name
+    member, at = varint(payload, at)
     _, at = varint(payload, at)  # incarnation
     step, at = varint(payload, at)
-    return step >> 1, struct.unpack_from("<d", payload, at)[0]
+    loss = struct.unpack_from("<d", payload, at)[0]
+    _, at = varint(payload, at + 8)  # tokens
+    return member >> 1, step >> 1, loss, struct.unpack_from("<d", payload, at)[0]
+
+
+def published(payload):
+    """Step, seconds in the background and seconds of stall of a CheckpointPublished event."""
+    _, at = text_at(payload, body_at(payload))
+    _, at = varint(payload, at)  # member
+    step, at = varint(payload, at)
+    return step >> 1, *struct.unpack_from("<dd", payload, at)
 
 
 class Training:
     """A run of the four-rank model under its own controller, in a folder of its own."""
 
-    def __init__(self, args, name, steps, spares=1):
+    def __init__(self, args, name, steps, spares=1, checkpoint="50"):
         self.longrun = str(pathlib.Path(args.bin) / "longrun")
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="longrun-bench-"))
         self.name = name
@@ -90,7 +112,7 @@ class Training:
         self.write_text(text)
         config = self.folder / "gpt.yaml"
         config.write_text(MODEL.format(text=text, steps=steps, precision=args.precision,
-                                       checkpoint="50"))
+                                       checkpoint=checkpoint))
         manifest = self.folder / "run.yaml"
         manifest.write_text(MANIFEST.format(name=name, config=config, spares=spares))
         self.state = self.folder / "state"
@@ -143,15 +165,45 @@ class Training:
         self.process.send_signal(signal.SIGINT)
         return self.finish()
 
-    def losses(self):
-        """Loss of every step as any rank told it, from the journal: step → the losses told."""
-        kind = 5  # MemberCommitted, by its place among fleet::EventBody
-        told = {}
+    def events(self, kind, read):
+        """What `read` makes of each event in the journal whose place in fleet::EventBody is
+        `kind`."""
         with sqlite3.connect(f"file:{self.state / 'journal.db'}?mode=ro", uri=True) as journal:
-            for (payload,) in journal.execute("SELECT payload FROM record WHERE kind = ?", (kind,)):
-                step, loss = committed(payload)
-                told.setdefault(step, set()).add(loss)
+            rows = journal.execute("SELECT payload FROM record WHERE kind = ? ORDER BY seq", (kind,))
+            return [read(payload) for (payload,) in rows]
+
+    def losses(self):
+        """Loss of every step as any rank told it: step → the losses told."""
+        told = {}
+        for _, step, loss, _ in self.events(COMMITTED, committed):
+            told.setdefault(step, set()).add(loss)
         return told
+
+
+def measure_checkpoints(args):
+    """The step after which a rank copies its slices waits for the copy; the one after it shares
+    the cores with the thread that writes them."""
+    every, steps = 20, 400
+    training = Training(args, "bench-checkpoint", steps, spares=0, checkpoint=str(every))
+    training.finish()
+    stalls = [stall for _, _, stall in training.events(PUBLISHED, published)]
+    writes = [write for _, write, _ in training.events(PUBLISHED, published)]
+    seconds = {}
+    for _, step, _, own in training.events(COMMITTED, committed):
+        if step > every:  # the first ones warm up
+            seconds.setdefault(step, []).append(own)
+    times = {step: max(own) for step, own in seconds.items()}  # the slowest rank's
+    after = [t for step, t in times.items() if step % every == 1]
+    others = [t for step, t in times.items() if step % every not in (0, 1, 2)]
+    step, stall = statistics.median(others), statistics.median(stalls)
+    print(f"checkpoints                  {len(stalls):8}, one in {every} steps")
+    print(f"step time, no checkpoint     {step * 1e3:8.1f} ms, median")
+    print(f"step time, right after one   {statistics.median(after) * 1e3:8.1f} ms, median")
+    print(f"written in the background in {statistics.median(writes) * 1e3:8.1f} ms, median")
+    print(f"stall: the copy              {stall * 1e3:8.2f} ms, median "
+          f"({max(stalls) * 1e3:.2f} worst)")
+    print(f"stall of that one step       {stall / step * 100:8.2f} %")
+    print(f"stall of all step time       {sum(stalls) / sum(times.values()) * 100:8.2f} %")
 
 
 def kill_ranks(args):
@@ -235,11 +287,14 @@ def main():
     parser.add_argument("--kill", choices=["rank", "controller"], default="rank")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--losses", action="store_true")
+    parser.add_argument("--checkpoints", action="store_true")
     parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     if args.losses:
         compare_losses(args)
+    elif args.checkpoints:
+        measure_checkpoints(args)
     elif args.kill == "controller":
         kill_controllers(args)
     else:
