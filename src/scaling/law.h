@@ -33,6 +33,14 @@ struct ParameterInfo {
   std::string meaning;  // "exponent of the parameters"
 };
 
+// Of the points that a law is fitted to.
+struct LossRange {
+  double min = 0;
+  double mean = 0;
+  double max = 0;
+};
+
+// The box to search.
 struct Bounds {
   Vector lower;  // of coordinates
   Vector upper;
@@ -68,13 +76,9 @@ class Law {
   virtual Vector ToNatural(const Vector& x, const Features& centre) const = 0;
   virtual Vector FromNatural(const Vector& natural, const Features& centre) const = 0;
 
-  // The box to search, for data between the features `low` and `high` (centred) with the smallest
-  // loss `min_loss`.
-  virtual Bounds Box(const Features& low, const Features& high, double min_loss,
-                     double max_loss) const = 0;
+  virtual Bounds Box(const LossRange& loss) const = 0;
   // Where to begin: enough of them that the best optimum is among those reached.
-  virtual std::vector<Vector> Starts(const Features& low, const Features& high, double min_loss,
-                                     double mean_loss) const = 0;
+  virtual std::vector<Vector> Starts(const LossRange& loss) const = 0;
 
   // The compute-optimal N and D for `compute` FLOP; nothing for laws that do not part the two.
   virtual std::optional<Allocation> Optimal(const Vector& natural, double compute_flop) const {
@@ -87,9 +91,17 @@ class Law {
   int parameter_count() const { return static_cast<int>(parameters().size()); }
 };
 
-// "power-compute", "power-params", "power-tokens", "chinchilla", "kaplan", "overtraining",
-// "routed". An unknown name is an error that lists them.
-absl::StatusOr<const Law*> FindLaw(const std::string& name);
+// Each in the file of its name.
+const Law& PowerComputeLaw();  // "power-compute"
+const Law& PowerParamsLaw();   // "power-params"
+const Law& PowerTokensLaw();   // "power-tokens"
+const Law& ChinchillaLaw();    // "chinchilla"
+const Law& KaplanLaw();        // "kaplan"
+const Law& OvertrainingLaw();  // "overtraining"
+const Law& RoutedLaw();        // "routed"
+
 const std::vector<const Law*>& AllLaws();
+// An unknown name is an error that lists them.
+absl::StatusOr<const Law*> FindLaw(const std::string& name);
 
 }  // namespace longrun::scaling
