@@ -8,6 +8,7 @@ torchrun stops the gang, starts it anew and the program loads its newest checkpo
 then are run again. Skips, saying so, where torch is missing.
 """
 
+import argparse
 import os
 import signal
 import statistics
@@ -54,18 +55,25 @@ def steps(folder):
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=5)
+    kills = parser.parse_args().kills
     try:
         import torch
     except ImportError:
         print("skipped: this python3 has no torch (Debian: python3-torch, /usr/bin/python3)")
         return
-    kills = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     folder = tempfile.mkdtemp(prefix="torchrun-bench-")
     with open(folder + "/worker.py", "w") as file:
         file.write(WORKER)
     run = subprocess.Popen(
         [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=4", "--max_restarts=1000",
-         "--monitor_interval=0.1", "--master_port=29611", folder + "/worker.py", folder],
+         "--monitor_interval=0.1", "--master_port=29611",
+         # Its default, no redirection, is a flag of zero, which torch 1.13 does not find under
+         # Python 3.11.
+         "--redirects=1", "--tee=2", "--log_dir=" + folder + "/logs",
+         folder + "/worker.py", folder],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     seconds, lost = [], []
     try:
