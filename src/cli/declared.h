@@ -26,5 +26,6 @@ using Declare =
 
 void DeclarePassRate(const Declare& declare);
 void DeclareDownstream(const Declare& declare);
+void DeclarePlan(const Declare& declare);
 
 }  // namespace longrun::cli

@@ -64,6 +64,7 @@ class CommandLine {
     };
     DeclarePassRate(declare);
     DeclareDownstream(declare);
+    DeclarePlan(declare);
     AddCompletion();
   }
 

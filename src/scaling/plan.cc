@@ -110,8 +110,8 @@ void AddNotes(const PlanRequest& request, const Cluster* cluster, Plan& plan) {
                         100 * execution.layout.overhead.bubble));
   }
   if (execution.serving_accelerators == 0) {
-    plan.notes.push_back(absl::StrCat("no node of ", cluster->name,
-                                      " holds the weights and one sequence to serve it"));
+    plan.notes.push_back(
+        absl::StrCat("all of ", cluster->name, " cannot hold the weights and a sequence to serve"));
   }
   if (plan.choice.tokens / plan.choice.params > 2000) {
     plan.notes.push_back("more than 2,000 tokens a parameter: beyond what any published law saw");

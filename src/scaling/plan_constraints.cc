@@ -73,7 +73,11 @@ void AddGain(const PlanRequest& request, const Cluster* cluster, const Solution&
                           ? solution.choice.loss - better.choice.loss
                       : better.execution ? solution.execution->seconds - better.execution->seconds
                                          : solution.choice.compute - better.choice.compute;
-  constraint.gain = std::max(0.0, gain);
+  // Less than a millionth is the search's own step.
+  const double whole = GoalOf(request) == Goal::kLowestLoss ? solution.choice.loss
+                       : better.execution                   ? solution.execution->seconds
+                                                            : solution.choice.compute;
+  constraint.gain = gain > 1e-5 * whole ? gain : 0;
 }
 
 }  // namespace

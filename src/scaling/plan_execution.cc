@@ -68,7 +68,7 @@ void AddPowerAndCost(const Cluster& cluster, Execution& execution) {
 }
 
 void AddServing(const ExecutionQuestion& question, const Cluster& cluster, Execution& execution) {
-  for (int64_t n = 1; n <= cluster.accelerators_per_node; n *= 2) {
+  for (int64_t n = 1; n <= cluster.accelerators(); n *= 2) {
     const ServingMemory memory =
         ServingMemoryOf(question.shape, n, cluster.usable_bytes(), question.context);
     if (memory.sequences < 1) continue;

@@ -53,7 +53,7 @@ struct Execution {
   double peak_watts = 0;             // of the facility, spares included
   double energy_kwh = 0;             // of the facility, spares included
   std::optional<double> cost;        // in price.currency, spares included
-  int64_t serving_accelerators = 0;  // fewest of a node that hold the weights; 0: no node does
+  int64_t serving_accelerators = 0;  // fewest that hold weights and a sequence; 0: all do not
   ServingMemory serving;
 };
 

@@ -42,6 +42,10 @@ double DataShare(const LayoutQuestion& question, const Layout& layout, const Clu
   return std::max(0.0, travel / (6 * tokens / flops_per_s) - 1);
 }
 
+int64_t FinestChunks(const LayoutQuestion& question, int64_t pipeline) {
+  return std::max<int64_t>(1, question.shape.layers / pipeline);
+}
+
 int64_t Microbatches(const LayoutQuestion& question, int64_t replicas) {
   return std::max<int64_t>(1, (question.batch_sequences + replicas / 2) / replicas);
 }
@@ -54,7 +58,7 @@ std::optional<Layout> Filled(const LayoutQuestion& question, int64_t tensor, int
   Layout layout;
   layout.tensor = tensor;
   layout.pipeline = pipeline;
-  layout.chunks = std::max<int64_t>(1, question.shape.layers / pipeline);
+  layout.chunks = FinestChunks(question, pipeline);
   layout.data = most;
   layout.microbatches = Microbatches(question, most);
   return layout;
@@ -172,6 +176,7 @@ absl::StatusOr<LayoutChoice> ChooseLayout(const LayoutQuestion& question, const 
   if (question.given) {
     Layout layout = *question.given;
     layout.microbatches = Microbatches(question, layout.data);
+    if (layout.chunks == 0) layout.chunks = FinestChunks(question, layout.pipeline);
     LR_RETURN_IF_ERROR(CheckGiven(question, layout, cluster));
     search.Try(layout);
     return search.Result();

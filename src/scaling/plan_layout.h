@@ -35,7 +35,8 @@ struct LayoutQuestion {
   int64_t context = 0;          // tokens of a sequence
   int64_t batch_sequences = 0;  // of a step, about; replicas are at most as many
   int64_t accelerators = 0;     // at most
-  std::optional<Layout> given;  // this one, but for its micro-batches
+  // This one, but for its micro-batches; chunks of 0 are as many as the layers allow.
+  std::optional<Layout> given;
 };
 
 struct LayoutChoice {

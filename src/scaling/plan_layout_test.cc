@@ -136,6 +136,7 @@ TEST(PlanLayoutTest, AGivenLayoutIsTakenOrRefused) {
   EXPECT_THAT(message(layout), HasSubstr("beyond a node of 8"));
   layout = Llama3Layout(8);
   layout.pipeline = 127;
+  layout.chunks = 0;
   EXPECT_THAT(message(layout), HasSubstr("126 layers"));
   EXPECT_THAT(message(Layout{}), HasSubstr("does not fit"));
 }

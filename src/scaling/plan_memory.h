@@ -18,7 +18,7 @@ struct Layout {
   int64_t data = 1;      // replicas
   int64_t tensor = 1;    // accelerators that share each matrix, and the sequence between them
   int64_t pipeline = 1;  // stages of layers
-  int64_t chunks = 1;    // of layers, that a stage has of its own: more than one are interleaved
+  int64_t chunks = 1;    // of layers, that a stage has: more than one are interleaved
   Sharding sharding = Sharding::kOptimizer;
   bool recompute = false;    // activations of each layer again in the backward pass
   int64_t microbatches = 1;  // a step takes, of one sequence each
