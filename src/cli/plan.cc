@@ -169,11 +169,11 @@ constexpr char kExamples[] =
   longrun plan besiroglu --money 1M --deadline 30d --cluster examples/clusters/aws-p5-h100.yaml
   longrun plan besiroglu --target-loss 1.95 --data 10T --cluster hall.yaml --power 20MW
   longrun plan besiroglu --shape examples/models/llama-3-405b.yaml --tokens 15.6T \
-    --batch-tokens 16M --accelerators 16384 --layout 128x8x16 \
+    --batch-tokens 16777216 --accelerators 16384 --layout 128x8x16 \
     --cluster examples/clusters/llama-3-h100.yaml
 
 --target-loss, or --params and --tokens together, say what to train; otherwise the lowest loss
-within the limits is sought. Limits: --compute, --money, --deadline, --power, --accelerators, --data.
+within the limits is sought: --compute, --money, --deadline, --power, --accelerators, --data.
 Amounts may end in k, M, B (or G), T, P. Exit code 1: the limits do not allow it.)";
 
 void AddAmounts(CLI::App* app, PlanFlags& flags) {
@@ -205,7 +205,7 @@ void DeclarePlan(const Declare& declare) {
   command.act = [flags] { return Plan(*flags); };
   CLI::App* app = command.app;
   app->add_option("LAW", flags->law,
-                  "What longrun fit wrote, or a published law: besiroglu, hoffmann, kaplan")
+                  "What longrun fit wrote, or a published law: besiroglu, hoffmann, gadre, kaplan")
       ->required();
   app->add_option("--cluster", flags->cluster, "The machines (YAML; examples/clusters)")
       ->type_name("FILE");

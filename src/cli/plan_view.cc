@@ -66,7 +66,7 @@ std::string AllocationText(const Allocation& one) {
 void AddSpread(const Plan& plan, Lines& lines) {
   const auto& spread = plan.intervals;
   for (size_t i = 0; i < spread.params.size(); ++i) {
-    const auto range = [](const scaling::LevelInterval& interval) {
+    const auto range = [](const scaling::Interval& interval) {
       return absl::StrCat(FormatQuantity(interval.low), " to ", FormatQuantity(interval.high));
     };
     lines.Add("", absl::StrFormat("%2.0f %%: %s parameters, %s tokens, %.1f to %.1f a parameter, ",

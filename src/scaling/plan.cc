@@ -42,16 +42,7 @@ absl::Status CheckRequest(const PlanRequest& request, const Cluster* cluster) {
   return absl::OkStatus();
 }
 
-std::vector<LevelInterval> IntervalsOf(const std::vector<double>& values) {
-  std::vector<LevelInterval> intervals;
-  for (const double level : {0.5, 0.8, 0.95}) {
-    intervals.push_back(
-        {level, QuantileOf(values, (1 - level) / 2), QuantileOf(values, (1 + level) / 2)});
-  }
-  return intervals;
-}
-
-AllocationIntervals Spread(const PlanRequest& request, const Allocation& choice) {
+AllocationIntervals SpreadOf(const PlanRequest& request, const Allocation& choice) {
   AllocationIntervals spread;
   std::vector<double> params, tokens, ratio, losses;
   const size_t stride = std::max<size_t>(1, request.others.size() / kMostDraws);
@@ -66,10 +57,10 @@ AllocationIntervals Spread(const PlanRequest& request, const Allocation& choice)
   }
   spread.draws = static_cast<int>(params.size());
   if (spread.draws < 20) return spread;
-  spread.params = IntervalsOf(params);
-  spread.tokens = IntervalsOf(tokens);
-  spread.tokens_per_param = IntervalsOf(ratio);
-  spread.loss = IntervalsOf(losses);
+  spread.params = Intervals(params);
+  spread.tokens = Intervals(tokens);
+  spread.tokens_per_param = Intervals(ratio);
+  spread.loss = Intervals(losses);
   return spread;
 }
 
@@ -131,7 +122,7 @@ absl::StatusOr<Plan> MakePlan(const PlanRequest& request, const Cluster* cluster
   plan.flop_per_token = TrainingFlopPerToken(plan.shape, plan.choice.params, request.context);
   plan.kv_bytes_per_token = KvBytesPerToken(plan.shape, 2);
   plan.batch_tokens = BatchTokensFor(request, plan.choice);
-  plan.intervals = Spread(request, plan.choice);
+  plan.intervals = SpreadOf(request, plan.choice);
   if (request.served_tokens > 0) {
     LR_ASSIGN_OR_RETURN(plan.over_trained, OverTrain(request, plan.choice));
   }

@@ -7,5 +7,5 @@ longrun_library(scaling_plan
   DEPS longrun_scaling nlohmann_json::nlohmann_json)
 longrun_test(scaling_plan_test
   SOURCES plan_cluster_test.cc plan_failures_test.cc plan_layout_test.cc plan_memory_test.cc
-          plan_model_test.cc plan_optimum_test.cc plan_test.cc
+          plan_model_test.cc plan_optimum_test.cc plan_test.cc published_test.cc
   DEPS longrun_scaling_plan)

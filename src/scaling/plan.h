@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "scaling/bootstrap.h"
 #include "scaling/plan_cluster.h"
 #include "scaling/plan_execution.h"
 #include "scaling/plan_model.h"
@@ -49,17 +50,12 @@ struct PlanRequest {
   double spares_confidence = 0.99;
 };
 
-// The ends of the central part of a distribution: 50, 80 and 95 % are given.
-struct LevelInterval {
-  double level = 0;
-  double low = 0;
-  double high = 0;
-};
+// At kIntervalLevels.
 struct AllocationIntervals {
-  std::vector<LevelInterval> params;
-  std::vector<LevelInterval> tokens;
-  std::vector<LevelInterval> tokens_per_param;
-  std::vector<LevelInterval> loss;
+  std::vector<Interval> params;
+  std::vector<Interval> tokens;
+  std::vector<Interval> tokens_per_param;
+  std::vector<Interval> loss;
   int draws = 0;  // laws that answered
 };
 

@@ -15,9 +15,9 @@ Json AllocationJson(const Allocation& one) {
           {"loss", one.loss}};
 }
 
-Json IntervalsJson(const std::vector<LevelInterval>& intervals) {
+Json IntervalsJson(const std::vector<Interval>& intervals) {
   Json out = Json::object();
-  for (const LevelInterval& interval : intervals) {
+  for (const Interval& interval : intervals) {
     out[std::to_string(static_cast<int>(100 * interval.level + 0.5))] = {interval.low,
                                                                          interval.high};
   }

@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "base/check.h"
 
 namespace longrun::scaling {
 namespace {
@@ -127,15 +126,6 @@ absl::StatusOr<Allocation> CheapestForLoss(const LossOf& loss, double target, do
     return std::log(n) + std::log(6 * TokensFor(loss, n, target, tokens_limit) + 2 * served_tokens);
   }));
   return Made(loss, params, TokensFor(loss, params, target, tokens_limit));
-}
-
-double QuantileOf(std::vector<double> values, double q) {
-  LR_CHECK(!values.empty());
-  std::sort(values.begin(), values.end());
-  const double at = q * static_cast<double>(values.size() - 1);
-  const size_t below = static_cast<size_t>(std::floor(at));
-  const size_t above = std::min(below + 1, values.size() - 1);
-  return values[below] + (at - static_cast<double>(below)) * (values[above] - values[below]);
 }
 
 }  // namespace longrun::scaling

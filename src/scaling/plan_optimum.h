@@ -7,7 +7,6 @@
 #include <functional>
 #include <limits>
 #include <optional>
-#include <vector>
 
 #include "base/status.h"
 #include "scaling/law.h"
@@ -35,9 +34,5 @@ Allocation BestForCompute(const LossOf& loss, double compute, const AllocationLi
 // FailedPrecondition where no model within 1e16 parameters and 1e18 tokens reaches the target.
 absl::StatusOr<Allocation> CheapestForLoss(const LossOf& loss, double target, double served_tokens,
                                            const AllocationLimits& limits);
-
-// Of sorted or unsorted `values`: the q-quantile, q in [0, 1], linear between neighbours. At least
-// one value.
-double QuantileOf(std::vector<double> values, double q);
 
 }  // namespace longrun::scaling

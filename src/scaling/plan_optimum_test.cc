@@ -99,11 +99,5 @@ TEST(PlanOptimumTest, OutOfReachIsSaid) {
   EXPECT_FALSE(CheapestForLoss(kReplicated, 2.0, 0, limits).ok());
 }
 
-TEST(PlanOptimumTest, Quantiles) {
-  EXPECT_EQ(QuantileOf({3, 1, 2}, 0.5), 2);
-  EXPECT_EQ(QuantileOf({1, 2}, 0.25), 1.25);
-  EXPECT_EQ(QuantileOf({5}, 0.9), 5);
-}
-
 }  // namespace
 }  // namespace longrun::scaling
