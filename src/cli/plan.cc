@@ -1,4 +1,5 @@
 // `longrun plan`: from a law, a cluster and limits to what to train, on what, for how long.
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -13,6 +14,8 @@
 #include "cli/declared.h"
 #include "cli/exit_code.h"
 #include "cli/plan_view.h"
+#include "cli/story.h"
+#include "scaling/fit_file.h"
 #include "scaling/plan.h"
 #include "scaling/plan_json.h"
 #include "scaling/published.h"
@@ -24,6 +27,7 @@ using scaling::Cluster;
 using scaling::PlanRequest;
 
 constexpr int64_t kYamlFileLimit = 1 << 20;
+constexpr int64_t kFitFileLimit = 256 << 20;
 
 struct PlanFlags {
   std::string law;
@@ -107,11 +111,40 @@ absl::Status ReadAmounts(const PlanFlags& flags, PlanRequest& request) {
   return absl::OkStatus();
 }
 
+// A law that longrun fit wrote, with its resamples; refuses one that is not to be trusted.
+absl::StatusOr<std::string> ReadFitted(const std::string& text, const std::string& file,
+                                       PlanRequest& request) {
+  LR_ASSIGN_OR_RETURN(const scaling::FitRecord record, scaling::ReadFitFile(text, file));
+  const scaling::Fit& fit = record.fit;
+  if (!fit.trusted()) {
+    const scaling::Refusal& refusal = fit.refusals.front();
+    return absl::FailedPreconditionError(
+        absl::StrCat(file, ": this fit is not to be planned by: ", refusal.reason,
+                     "; what would mend it: ", refusal.measure_next));
+  }
+  LR_ASSIGN_OR_RETURN(request.loss, scaling::LossOfLaw(*fit.law, fit.parameters));
+  for (const scaling::Vector& parameters : record.bootstrap.parameters) {
+    LR_ASSIGN_OR_RETURN(request.others.emplace_back(), scaling::LossOfLaw(*fit.law, parameters));
+  }
+  for (const scaling::Point& point : record.points) {
+    request.fitted_flop =
+        std::max(request.fitted_flop, scaling::kFlopPerParamToken * point.params * point.tokens);
+  }
+  return absl::StrCat(std::string(fit.law->formula()), ", ", file, ", ",
+                      Counted(fit.points, "point"));
+}
+
 // What the plan goes by; returns it in words.
 absl::StatusOr<std::string> ReadLaw(const std::string& name, PlanRequest& request) {
-  LR_ASSIGN_OR_RETURN(const scaling::PublishedFit fit, scaling::FindPublishedFit(name));
-  LR_ASSIGN_OR_RETURN(request.loss, scaling::LossOfLaw(*fit.law, fit.parameters));
-  return absl::StrCat(std::string(fit.law->formula()), ", ", fit.source);
+  const absl::StatusOr<std::string> text = ReadFile(name, kFitFileLimit);
+  if (text.ok()) return ReadFitted(*text, name, request);
+  const absl::StatusOr<scaling::PublishedFit> fit = scaling::FindPublishedFit(name);
+  if (!fit.ok()) {
+    return absl::NotFoundError(absl::StrCat(std::string(text.status().message()), ", and ",
+                                            std::string(fit.status().message())));
+  }
+  LR_ASSIGN_OR_RETURN(request.loss, scaling::LossOfLaw(*fit->law, fit->parameters));
+  return absl::StrCat(std::string(fit->law->formula()), ", ", fit->source);
 }
 
 struct Question {
@@ -164,7 +197,7 @@ int Plan(const PlanFlags& flags) {
 }
 
 constexpr char kExamples[] =
-    R"(  longrun plan besiroglu --compute 5.76e23
+    R"(  longrun plan fit.json --compute 5.76e23
   longrun plan besiroglu --compute 1e23 --serve 10T
   longrun plan besiroglu --money 1M --deadline 30d --cluster examples/clusters/aws-p5-h100.yaml
   longrun plan besiroglu --target-loss 1.95 --data 10T --cluster hall.yaml --power 20MW

@@ -69,7 +69,7 @@ void AddSpread(const Plan& plan, Lines& lines) {
     const auto range = [](const scaling::Interval& interval) {
       return absl::StrCat(FormatQuantity(interval.low), " to ", FormatQuantity(interval.high));
     };
-    lines.Add("", absl::StrFormat("%2.0f %%: %s parameters, %s tokens, %.1f to %.1f a parameter, ",
+    lines.Add("", absl::StrFormat("%2.0f %%: %s parameters, %s tokens, %.1f to %.1f a parameter,",
                                   100 * spread.params[i].level, range(spread.params[i]),
                                   range(spread.tokens[i]), spread.tokens_per_param[i].low,
                                   spread.tokens_per_param[i].high));

@@ -78,7 +78,24 @@ absl::StatusOr<OverTrained> OverTrain(const PlanRequest& request, const Allocati
   return result;
 }
 
+void AddNotesOfTheLaw(const PlanRequest& request, Plan& plan) {
+  const double beyond = plan.choice.compute / request.fitted_flop;
+  if (request.fitted_flop > 0 && beyond > 10) {
+    plan.notes.push_back(absl::StrFormat(
+        "this is %.1f orders of magnitude beyond the largest training that the law was fitted to",
+        std::log10(beyond)));
+  }
+  if (!plan.intervals.params.empty()) {
+    plan.notes.push_back(
+        "the intervals are those of the law's parameters alone; longrun predict adds the rest");
+  }
+  if (plan.choice.tokens / plan.choice.params > 2000) {
+    plan.notes.push_back("more than 2,000 tokens a parameter: beyond what any published law saw");
+  }
+}
+
 void AddNotes(const PlanRequest& request, const Cluster* cluster, Plan& plan) {
+  AddNotesOfTheLaw(request, plan);
   if (!plan.execution) return;
   const Execution& execution = *plan.execution;
   const Failures& failures = execution.failures;
@@ -103,9 +120,6 @@ void AddNotes(const PlanRequest& request, const Cluster* cluster, Plan& plan) {
   if (execution.serving_accelerators == 0) {
     plan.notes.push_back(
         absl::StrCat("all of ", cluster->name, " cannot hold the weights and a sequence to serve"));
-  }
-  if (plan.choice.tokens / plan.choice.params > 2000) {
-    plan.notes.push_back("more than 2,000 tokens a parameter: beyond what any published law saw");
   }
 }
 

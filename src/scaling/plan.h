@@ -36,6 +36,7 @@ struct PlanRequest {
   // Other laws that the data allow as well (bootstrap refits): intervals come from them. May be
   // empty.
   std::vector<LossOf> others;
+  double fitted_flop = 0;  // the largest training that the law was fitted to; 0: unknown
   std::optional<double> target_loss;
   std::optional<double> params;
   std::optional<double> tokens;
