@@ -169,7 +169,8 @@ class Training:
         """What `read` makes of each event in the journal whose place in fleet::EventBody is
         `kind`."""
         with sqlite3.connect(f"file:{self.state / 'journal.db'}?mode=ro", uri=True) as journal:
-            rows = journal.execute("SELECT payload FROM record WHERE kind = ? ORDER BY seq", (kind,))
+            rows = journal.execute("SELECT payload FROM record WHERE kind = ? ORDER BY seq",
+                                   (kind,))
             return [read(payload) for (payload,) in rows]
 
     def losses(self):
