@@ -17,7 +17,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 using scaling::DownstreamCurve;
-using scaling::Interval;
+using scaling::Range;
 
 const std::vector<double> kLevels{0.5, 0.8, 0.95};
 constexpr size_t kShown = 1;  // of kLevels, in tables: 80 %
@@ -40,7 +40,7 @@ struct Prediction {
   double loss = 0;
   double loss_sd = 0;
   double accuracy = 0;
-  std::vector<Interval> intervals;
+  std::vector<Range> intervals;
   bool outside = false;  // of the losses that the curve was fitted to
 };
 
@@ -110,14 +110,14 @@ absl::StatusOr<Study> MakeStudy(DownstreamFlags flags) {
   for (const double compute : flags.at) {
     const double loss = study.loss_law->At(compute);
     // As the normal spread whose 80 % are as wide: few models make the law's tails heavier.
-    const Interval range = study.loss_law->PredictionInterval(compute, 0.8);
+    const Range range = study.loss_law->PredictionInterval(compute, 0.8);
     study.predictions.push_back(
         Foretell(study, compute, loss, (range.hi - range.lo) / 2 / kNormal80));
   }
   return study;
 }
 
-Json LevelsJson(const std::vector<Interval>& intervals) {
+Json LevelsJson(const std::vector<Range>& intervals) {
   Json json;
   for (size_t i = 0; i < kLevels.size(); ++i) {
     json[absl::StrFormat("%.0f", 100 * kLevels[i])] =
@@ -177,7 +177,7 @@ void PrintTable(const Study& study, const DownstreamFlags& flags) {
   if (study.predictions.empty()) return;
   std::printf("\n%10s %9s %9s %10s %20s\n", "FLOP", "LOSS", "±", "ACCURACY", "80 %");
   for (const Prediction& prediction : study.predictions) {
-    const Interval range = prediction.intervals[kShown];
+    const Range range = prediction.intervals[kShown];
     std::printf("%10s %9.4f %9.4f %9.2f%% %9.2f to %6.2f%%%s\n",
                 prediction.compute_flop > 0
                     ? absl::StrFormat("%.3g", prediction.compute_flop).c_str()

@@ -20,9 +20,9 @@ namespace longrun::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using scaling::Interval;
 using scaling::ModelRates;
 using scaling::ProblemGroup;
+using scaling::Range;
 using scaling::RatePrediction;
 
 const std::vector<double> kLevels{0.5, 0.8, 0.95};
@@ -115,9 +115,9 @@ absl::StatusOr<Study> MakeStudy(const PassRateFlags& flags) {
 
 // For programs.
 
-Json RangeJson(const Interval& interval) { return Json::array({interval.lo, interval.hi}); }
+Json RangeJson(const Range& interval) { return Json::array({interval.lo, interval.hi}); }
 
-Json LevelsJson(const std::vector<Interval>& intervals) {
+Json LevelsJson(const std::vector<Range>& intervals) {
   Json json;
   for (size_t i = 0; i < kLevels.size(); ++i) {
     json[absl::StrFormat("%.0f", 100 * kLevels[i])] = RangeJson(intervals[i]);
@@ -127,7 +127,7 @@ Json LevelsJson(const std::vector<Interval>& intervals) {
 
 Json LawJson(const ProblemGroup& group) {
   if (!group.law || !group.distrust.empty()) return {{"refused", group.distrust}};
-  std::vector<Interval> alphas, exponents;
+  std::vector<Range> alphas, exponents;
   for (const double level : kLevels) {
     alphas.push_back(group.law->AlphaInterval(level));
     exponents.push_back(group.law->KInterval(level));
@@ -242,8 +242,8 @@ void PrintModels(const Study& study) {
 
 void PrintLaw(const ProblemGroup& whole) {
   const scaling::DecayLaw& law = *whole.law;
-  const Interval k = law.KInterval(kLevels[kShown]);
-  const Interval alpha = law.AlphaInterval(kLevels[kShown]);
+  const Range k = law.KInterval(kLevels[kShown]);
+  const Range alpha = law.AlphaInterval(kLevels[kShown]);
   std::printf(
       "\nlaw  −E[log p] = α·C^(−k)    k = %.4f (80 %%: %.4f to %.4f)    α = %.4g (%.4g to %.4g)\n"
       "     scatter beyond sampling error: %.2g %%\n",
@@ -273,8 +273,8 @@ void PrintPrediction(const std::string& what, const ProblemGroup& group, double 
     return;
   }
   const RatePrediction prediction = group.Predict(compute, kLevels);
-  const Interval rate = prediction.pass_rates[kShown];
-  const Interval neg_log = prediction.neg_logs[kShown];
+  const Range rate = prediction.pass_rates[kShown];
+  const Range neg_log = prediction.neg_logs[kShown];
   std::printf("  %-12s %8.2f%% %8.2f to %6.2f%% %12.4f %8.4f to %.4f\n", what.c_str(),
               100 * prediction.pass_rate, 100 * rate.lo, 100 * rate.hi, prediction.neg_log,
               neg_log.lo, neg_log.hi);

@@ -117,12 +117,12 @@ double DecayLaw::HalfWidth(double variance, double level) const {
 
 double DecayLaw::alpha() const { return std::exp(intercept_ - slope_ * centre_); }
 
-Interval DecayLaw::AlphaInterval(double level) const {
+Range DecayLaw::AlphaInterval(double level) const {
   const double half = HalfWidth(LineVariance(0), level);
   return {alpha() * std::exp(-half), alpha() * std::exp(half)};
 }
 
-Interval DecayLaw::KInterval(double level) const {
+Range DecayLaw::KInterval(double level) const {
   const double half = HalfWidth(slope_variance_, level);
   return {k() - half, k() + half};
 }
@@ -132,7 +132,7 @@ double DecayLaw::At(double compute_flop) const {
   return std::exp(intercept_ + slope_ * (std::log(compute_flop) - centre_));
 }
 
-Interval DecayLaw::PredictionInterval(double compute_flop, double level) const {
+Range DecayLaw::PredictionInterval(double compute_flop, double level) const {
   const double half = HalfWidth(LineVariance(std::log(compute_flop)) + tau_ * tau_, level);
   return {At(compute_flop) * std::exp(-half), At(compute_flop) * std::exp(half)};
 }

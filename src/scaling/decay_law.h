@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "scaling/interval.h"
+#include "scaling/range.h"
 
 namespace longrun::scaling {
 
@@ -31,12 +31,12 @@ class DecayLaw {
   double largest_compute_flop() const { return largest_; }
 
   // Of `level` (0.8: 80 %).
-  Interval AlphaInterval(double level) const;
-  Interval KInterval(double level) const;
+  Range AlphaInterval(double level) const;
+  Range KInterval(double level) const;
   // y at C > 0, and where a new model's y lies at that level: parameters and scatter, no sampling
   // error of the new model's own.
   double At(double compute_flop) const;
-  Interval PredictionInterval(double compute_flop, double level) const;
+  Range PredictionInterval(double compute_flop, double level) const;
 
  private:
   double LineVariance(double x) const;

@@ -23,7 +23,7 @@ double MeanNegLog(const AttemptTable& table, size_t problem) {
 }
 
 std::string Distrust(const DecayLaw& law) {
-  const Interval k = law.KInterval(kTrustLevel);
+  const Range k = law.KInterval(kTrustLevel);
   if (k.lo > 0) return "";
   return absl::StrFormat(
       "k = %.3g could as well be 0 (95 %%: %.3g to %.3g): these models do not show that compute "
@@ -94,7 +94,7 @@ RatePrediction ProblemGroup::Predict(double compute_flop, const std::vector<doub
   prediction.neg_log = law->At(compute_flop);
   prediction.pass_rate = PassRateAt(prediction.neg_log);
   for (const double level : levels) {
-    const Interval neg_log = law->PredictionInterval(compute_flop, level);
+    const Range neg_log = law->PredictionInterval(compute_flop, level);
     prediction.neg_logs.push_back(neg_log);
     prediction.pass_rates.push_back({PassRateAt(neg_log.hi), PassRateAt(neg_log.lo)});
   }

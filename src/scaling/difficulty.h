@@ -14,10 +14,10 @@ namespace longrun::scaling {
 
 // What a group foretells of a model.
 struct RatePrediction {
-  double neg_log = 0;              // −E[log p]
-  double pass_rate = 0;            // E[p]
-  std::vector<Interval> neg_logs;  // of the levels asked for
-  std::vector<Interval> pass_rates;
+  double neg_log = 0;           // −E[log p]
+  double pass_rate = 0;         // E[p]
+  std::vector<Range> neg_logs;  // of the levels asked for
+  std::vector<Range> pass_rates;
 };
 
 struct ProblemGroup {

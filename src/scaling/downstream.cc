@@ -261,7 +261,7 @@ double DownstreamCurve::SlopeAt(double loss) const {
   return shape_[kHeight] * shape_[kSharpness] * BendSlope(form_, z);
 }
 
-Interval DownstreamCurve::PredictionInterval(double loss, double loss_sd, double level) const {
+Range DownstreamCurve::PredictionInterval(double loss, double loss_sd, double level) const {
   const Vector4d all = Gradient(form_, shape_, loss - centre_, ceiling_held_);
   VectorXd gradient(free_.size());
   for (size_t i = 0; i < free_.size(); ++i) gradient[i] = all[free_[i]];

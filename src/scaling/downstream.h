@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "scaling/interval.h"
+#include "scaling/range.h"
 
 namespace longrun::scaling {
 
@@ -57,7 +57,7 @@ class DownstreamCurve {
   double SlopeAt(double loss) const;
   // Where the accuracy of one model lies with probability `level`, its loss being known to
   // `loss_sd`.
-  Interval PredictionInterval(double loss, double loss_sd, double level) const;
+  Range PredictionInterval(double loss, double loss_sd, double level) const;
 
  private:
   void NameParameters();

@@ -3,7 +3,7 @@
 
 namespace longrun::scaling {
 
-struct Interval {
+struct Range {
   double lo = 0;
   double hi = 0;
   bool Contains(double x) const { return lo <= x && x <= hi; }
