@@ -1,7 +1,11 @@
 // A server and its client over a real socket, in front of a control loop whose fleet is empty.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
@@ -158,6 +162,51 @@ TEST_F(RunsServiceTest, AskingForTheEndIsHeard) {
   EXPECT_FALSE(server_->kill_requested());
   EXPECT_TRUE(client_->Shutdown(true).ok());
   EXPECT_TRUE(server_->kill_requested());
+}
+
+sockaddr_un AddressOf(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  return address;
+}
+
+// Takes one connection on `path` and hands it on to `target` after `delay`: a controller that gets
+// no processor for a while.
+void RelayLate(int listener, const std::string& target, std::chrono::milliseconds delay) {
+  const int near = accept(listener, nullptr, nullptr);
+  std::this_thread::sleep_for(delay);
+  const int far = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  const sockaddr_un address = AddressOf(target);
+  ASSERT_EQ(connect(far, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  char buffer[4096];
+  for (bool open = true; open;) {
+    pollfd both[] = {{near, POLLIN, 0}, {far, POLLIN, 0}};
+    poll(both, 2, -1);
+    for (int i = 0; i < 2 && open; ++i) {
+      if (both[i].revents == 0) continue;
+      const ssize_t got = read(both[i].fd, buffer, sizeof buffer);
+      open = got > 0 && write(both[1 - i].fd, buffer, static_cast<size_t>(got)) == got;
+    }
+  }
+  close(near);
+  close(far);
+}
+
+TEST_F(RunsServiceTest, AControllerThatIsSlowToShakeHandsIsWaitedFor) {
+  const std::string path = folder_ + "/slow.sock";
+  const int listener = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  const sockaddr_un address = AddressOf(path);
+  ASSERT_EQ(bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(listen(listener, 8), 0);
+  // One connection alone is served: a client that gave it up would never get through.
+  std::thread relay([&] { RelayLate(listener, socket(), std::chrono::milliseconds(700)); });
+  {
+    Client client(path);
+    EXPECT_TRUE(client.Status("", Duration::Seconds(20)).ok());
+  }
+  relay.join();
+  close(listener);
 }
 
 TEST_F(RunsServiceTest, ASocketInUseIsLeftAlone) {
