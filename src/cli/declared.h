@@ -24,6 +24,7 @@ struct Declared {
 using Declare =
     std::function<Declared&(const std::string&, const std::string&, const std::string&)>;
 
+void DeclareFit(const Declare& declare);
 void DeclarePassRate(const Declare& declare);
 void DeclareDownstream(const Declare& declare);
 void DeclarePlan(const Declare& declare);

@@ -62,6 +62,7 @@ class CommandLine {
                                    const std::string& examples) -> Declared& {
       return Add(name, description, examples, nullptr, {});
     };
+    DeclareFit(declare);
     DeclarePassRate(declare);
     DeclareDownstream(declare);
     DeclarePlan(declare);

@@ -1,0 +1,31 @@
+// How a fit is shown: to people as tables, to programs as JSON.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nlohmann/json.hpp"
+#include "scaling/fit_file.h"
+#include "scaling/optimum.h"
+#include "scaling/sensitivity.h"
+
+namespace longrun::cli {
+
+struct FitAnswer {
+  scaling::FitRecord record;
+  std::vector<std::string> read_as;
+  std::vector<std::string> warnings;  // of the data; the fit has its own
+  std::vector<scaling::OptimumEstimate> optima;
+  std::optional<scaling::ExponentEstimate> growth;
+  std::vector<scaling::VariantResult> sensitivity;
+  double seconds = 0;            // from the file to the parameters
+  double bootstrap_seconds = 0;  // of all resamples
+};
+
+nlohmann::ordered_json FitJson(const FitAnswer& answer);
+
+// Several lines. A fit that is refused shows no parameters, but why, and what to measure next.
+std::string FitText(const FitAnswer& answer);
+
+}  // namespace longrun::cli
