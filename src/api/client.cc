@@ -3,6 +3,8 @@
 #include <grpc/support/time.h>
 #include <grpcpp/grpcpp.h>
 
+#include <chrono>
+
 #include "absl/strings/str_cat.h"
 #include "api/status_code.h"
 
@@ -11,6 +13,9 @@ namespace {
 
 // A controller commits to its disk before it answers; a disk may stall.
 constexpr Duration kPatience = Duration::Seconds(30);
+
+// For one try of Watch, which its caller repeats.
+constexpr std::chrono::milliseconds kConnectPatience(500);
 
 void SetDeadline(grpc::ClientContext& context, Duration patience) {
   context.set_deadline(
@@ -30,8 +35,9 @@ Client::Client(const std::string& socket) {
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetMaxReceiveMessageSize(64 << 20);
-  stub_ = v1::Runs::NewStub(grpc::CreateCustomChannel(
-      absl::StrCat("unix:", socket), grpc::InsecureChannelCredentials(), arguments));
+  channel_ = grpc::CreateCustomChannel(absl::StrCat("unix:", socket),
+                                       grpc::InsecureChannelCredentials(), arguments);
+  stub_ = v1::Runs::NewStub(channel_);
 }
 
 absl::StatusOr<v1::SubmitReply> Client::Submit(const v1::SubmitRequest& request) {
@@ -84,6 +90,11 @@ absl::Status Client::Shutdown(bool kill) {
 
 absl::Status Client::Watch(const std::string& run,
                            const std::function<bool(const v1::RunView&)>& on_view) {
+  // A call that fails at once drives no connection forward, since nothing else polls: calling again
+  // and again would find the channel broken for ever.
+  if (!channel_->WaitForConnected(std::chrono::system_clock::now() + kConnectPatience)) {
+    return absl::UnavailableError("the controller does not answer");
+  }
   grpc::ClientContext context;
   v1::WatchRequest request;
   request.set_run(run);

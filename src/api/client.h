@@ -32,6 +32,7 @@ class Client {
                      const std::function<bool(const v1::RunView&)>& on_view);
 
  private:
+  std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::Runs::Stub> stub_;
 };
 

@@ -209,6 +209,26 @@ TEST_F(RunsServiceTest, AControllerThatIsSlowToShakeHandsIsWaitedFor) {
   close(listener);
 }
 
+TEST_F(RunsServiceTest, AWatchTriedAgainAndAgainFindsTheNextController) {
+  ASSERT_TRUE(client_->Submit(Request("job")).ok());
+  const auto watch = [&] {
+    return client_->Watch("job", [](const v1::RunView&) { return false; });
+  };
+  ASSERT_TRUE(watch().ok());
+  for (int round = 0; round < 5; ++round) {
+    server_.reset();
+    EXPECT_TRUE(absl::IsUnavailable(watch()));
+    auto server = Server::Start({.socket = socket(), .version = "test"}, &control_, {});
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = *std::move(server);
+    int tries = 1;
+    for (; !watch().ok() && tries < 40; ++tries) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(25));
+    }
+    EXPECT_LT(tries, 40) << "round " << round;
+  }
+}
+
 TEST_F(RunsServiceTest, ASocketInUseIsLeftAlone) {
   EXPECT_TRUE(Answers(socket()));
   EXPECT_FALSE(Answers(folder_ + "/none"));
