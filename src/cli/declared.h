@@ -28,5 +28,8 @@ void DeclareFit(const Declare& declare);
 void DeclarePassRate(const Declare& declare);
 void DeclareDownstream(const Declare& declare);
 void DeclarePlan(const Declare& declare);
+void DeclareBacktest(const Declare& declare);
+void DeclarePredict(const Declare& declare);
+void DeclareCheck(const Declare& declare);
 
 }  // namespace longrun::cli

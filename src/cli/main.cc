@@ -66,6 +66,9 @@ class CommandLine {
     DeclarePassRate(declare);
     DeclareDownstream(declare);
     DeclarePlan(declare);
+    DeclareBacktest(declare);
+    DeclarePredict(declare);
+    DeclareCheck(declare);
     AddCompletion();
   }
 

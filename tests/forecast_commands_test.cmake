@@ -1,0 +1,1 @@
+longrun_python_test(forecast_commands_test forecast_commands_test/forecast_commands_test.py)
