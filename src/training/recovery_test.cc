@@ -264,6 +264,19 @@ TEST_F(Recovery, ALaunchersVariablesMakeAGangThatResumesWhenStartedAgain) {
                                        testing::Not(testing::HasSubstr("step 99 "))));
 }
 
+TEST_F(Recovery, WhatTryingAgainWouldNotMendEndsWithItsOwnCode) {
+  const auto code = [&](const std::string& arguments) {
+    const int status = std::system((worker_ + " " + arguments + " 2> " + folder_ + "/err").c_str());
+    return WEXITSTATUS(status);
+  };
+  const std::string config = folder_ + "/no-text.yaml";
+  ASSERT_TRUE(WriteFileAtomically(config, "data: {text: [" + folder_ + "/none]}\n").ok());
+  EXPECT_EQ(code("train --config " + config + " --run-dir " + folder_), 78);
+  EXPECT_THAT(ReadFile(folder_ + "/err").value(), testing::HasSubstr("/none"));
+  EXPECT_EQ(code("train --config " + folder_ + "/absent.yaml"), 78);
+  EXPECT_EQ(code("train --confg x"), 78);
+}
+
 TEST_F(Recovery, WhereNoCheckpointCanBeWrittenTrainingGoesOn) {
   // A file stands where the folder of checkpoints should be made: no shard can be written.
   const std::string config = Config("checkpoint: {every: 20}\n");

@@ -27,11 +27,15 @@
 namespace longrun::training {
 namespace {
 
-// 0: done. 1: the work failed. 2: the command line or the configuration is wrong.
+// EX_CONFIG: the command line, the configuration or an input is wrong. Longrun does not try again
+// what ends with it.
+constexpr int kWrongConfiguration = 78;
+
+// 0: done. 1: the work failed.
 int ExitCode(const absl::Status& status) {
   if (status.ok()) return 0;
   fprintf(stderr, "longrun-worker: %s\n", std::string(status.message()).c_str());
-  return absl::IsInvalidArgument(status) || absl::IsNotFound(status) ? 2 : 1;
+  return absl::IsInvalidArgument(status) || absl::IsNotFound(status) ? kWrongConfiguration : 1;
 }
 
 // Turns SIGTERM and SIGINT into a wish to stop, on a thread, where anything may be called. A second
@@ -187,7 +191,7 @@ class Commands {
     try {
       app_.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
-      return app_.exit(error) == 0 ? 0 : 2;
+      return app_.exit(error) == 0 ? 0 : kWrongConfiguration;
     }
     return ExitCode(work_());
   }
