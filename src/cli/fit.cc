@@ -13,6 +13,7 @@
 #include "cli/declared.h"
 #include "cli/exit_code.h"
 #include "cli/fit_view.h"
+#include "cli/frontier.h"
 #include "cli/points_input.h"
 
 namespace longrun::cli {
@@ -21,6 +22,8 @@ namespace {
 using scaling::BootstrapOptions;
 using scaling::Fit;
 using scaling::Objective;
+
+constexpr int kFrontierMost = 1000;  // resamples that tell all there is to tell of a line
 
 struct FitFlags {
   PointFlags points;
@@ -156,7 +159,25 @@ void PrintMessages(const FitAnswer& answer, const FitFlags& flags) {
   }
 }
 
+// What --law isoflop and --law envelope do not have is not passed over in silence.
+int FrontierCommand(const FitFlags& flags) {
+  if (!flags.out.empty() || flags.sensitivity) {
+    PrintError(absl::InvalidArgumentError(
+        absl::StrCat("--law ", flags.law, " is no law of the loss: it takes no ",
+                     flags.out.empty() ? "--sensitivity" : "--out")));
+    return kUsage;
+  }
+  const absl::StatusOr<std::vector<double>> budgets = Budgets(flags, {});
+  if (!budgets.ok()) {
+    PrintError(budgets.status());
+    return kUsage;
+  }
+  return FitFrontier({flags.points, flags.law, *budgets, std::min(flags.resamples, kFrontierMost),
+                      flags.seed, flags.json});
+}
+
 int FitCommand(const FitFlags& flags) {
+  if (flags.law == "isoflop" || flags.law == "envelope") return FrontierCommand(flags);
   const absl::StatusOr<FitAnswer> answer = MakeAnswer(flags);
   if (!answer.ok()) {
     PrintError(answer.status());
@@ -185,8 +206,9 @@ int FitCommand(const FitFlags& flags) {
 void AddObjectiveFlags(CLI::App* app, FitFlags& flags) {
   std::vector<std::string> names;
   for (const scaling::Law* law : scaling::AllLaws()) names.emplace_back(law->name());
-  app->add_option("--law", flags.law,
-                  absl::StrCat(absl::StrJoin(names, ", "), "; by default by the columns"))
+  app->add_option(
+         "--law", flags.law,
+         absl::StrCat(absl::StrJoin(names, ", "), ", isoflop, envelope; by default by the columns"))
       ->type_name("LAW");
   app->add_option("--huber", flags.huber, "Huber's δ on residuals of ln L (0.001)")
       ->type_name("DELTA")

@@ -6,6 +6,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/units.h"
+#include "cli/table.h"
 
 namespace longrun::cli {
 namespace {
@@ -16,27 +17,6 @@ using scaling::Fit;
 using scaling::Interval;
 
 constexpr size_t kShownDropped = 10;
-
-Json IntervalsJson(const std::vector<Interval>& intervals) {
-  Json out = Json::object();
-  for (const Interval& i : intervals) {
-    out[absl::StrFormat("%.0f", 100 * i.level)] = Json::array({i.low, i.high});
-  }
-  return out;
-}
-
-Json DroppedJson(const std::vector<Dropped>& dropped) {
-  Json out = Json::array();
-  for (const Dropped& d : dropped) {
-    Json row{{"line", d.point.line}, {"loss", d.point.loss}, {"why", d.why}};
-    for (const scaling::Quantity quantity : scaling::kQuantities) {
-      const double value = d.point.Get(quantity);
-      if (!std::isnan(value)) row[std::string(scaling::QuantityName(quantity))] = value;
-    }
-    out.push_back(row);
-  }
-  return out;
-}
 
 Json ParametersJson(const Fit& fit) {
   Json out = Json::object();
@@ -82,52 +62,13 @@ std::string Range(const std::vector<Interval>& intervals, size_t level, bool cou
   return absl::StrFormat("%.4g – %.4g", i.low, i.high);
 }
 
-// Columns padded to their widest cell; the first to the left, the others to the right.
-std::string Table(const std::vector<std::vector<std::string>>& rows) {
-  const auto width = [](const std::string& text) {
-    size_t count = 0;
-    for (const char c : text) count += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
-    return count;
-  };
-  std::vector<size_t> widths;
-  for (const auto& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()));
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width(row[i]));
-  }
-  std::string out;
-  for (const auto& row : rows) {
-    for (size_t i = 0; i < row.size(); ++i) {
-      const std::string space(widths[i] - width(row[i]), ' ');
-      absl::StrAppend(&out, i == 0 ? "" : "  ", i == 0 ? row[i] : space, i == 0 ? space : row[i]);
-    }
-    absl::StrAppend(&out, "\n");
-  }
-  return out;
-}
-
 std::string Head(const FitAnswer& answer) {
-  const scaling::FitRecord& record = answer.record;
-  const Fit& fit = record.fit;
-  std::string out =
-      absl::StrCat(std::string(fit.law->name()), ": ", std::string(fit.law->formula()), "\n");
-  absl::StrAppendFormat(&out, "%d points of %d rows; %s: %.9g\n", fit.points, record.source.rows,
-                        fit.objective.Describe(), fit.objective_sum);
-  if (!answer.read_as.empty()) {
-    absl::StrAppend(&out, "read ", absl::StrJoin(answer.read_as, ", "), "\n");
-  }
-  if (record.source.other_rows > 0) {
-    absl::StrAppend(&out, record.source.other_rows, " rows left out by --where\n");
-  }
-  const std::vector<Dropped>& dropped = record.dropped;
-  if (!dropped.empty()) absl::StrAppend(&out, "dropped ", dropped.size(), ":\n");
-  for (size_t i = 0; i < std::min(dropped.size(), kShownDropped); ++i) {
-    absl::StrAppendFormat(&out, "  line %d: loss %.4f, %s\n", dropped[i].point.line,
-                          dropped[i].point.loss, dropped[i].why);
-  }
-  if (dropped.size() > kShownDropped) {
-    absl::StrAppend(&out, "  … and ", dropped.size() - kShownDropped, " more: --json lists all\n");
-  }
-  return out;
+  const Fit& fit = answer.record.fit;
+  return absl::StrCat(
+      std::string(fit.law->name()), ": ", std::string(fit.law->formula()), "\n",
+      absl::StrFormat("%d points of %d rows; %s: %.9g\n", fit.points, answer.record.source.rows,
+                      fit.objective.Describe(), fit.objective_sum),
+      RowsText(answer.read_as, answer.record.source, answer.record.dropped));
 }
 
 std::string Parameters(const FitAnswer& answer) {
@@ -200,6 +141,45 @@ std::string Sensitivity(const FitAnswer& answer) {
 }
 
 }  // namespace
+
+Json IntervalsJson(const std::vector<Interval>& intervals) {
+  Json out = Json::object();
+  for (const Interval& i : intervals) {
+    out[absl::StrFormat("%.0f", 100 * i.level)] = Json::array({i.low, i.high});
+  }
+  return out;
+}
+
+Json DroppedJson(const std::vector<Dropped>& dropped) {
+  Json out = Json::array();
+  for (const Dropped& d : dropped) {
+    Json row{{"line", d.point.line}, {"loss", d.point.loss}, {"why", d.why}};
+    for (const scaling::Quantity quantity : scaling::kQuantities) {
+      const double value = d.point.Get(quantity);
+      if (!std::isnan(value)) row[std::string(scaling::QuantityName(quantity))] = value;
+    }
+    out.push_back(row);
+  }
+  return out;
+}
+
+std::string RowsText(const std::vector<std::string>& read_as, const scaling::DataSource& source,
+                     const std::vector<Dropped>& dropped) {
+  std::string out;
+  if (!read_as.empty()) absl::StrAppend(&out, "read ", absl::StrJoin(read_as, ", "), "\n");
+  if (source.other_rows > 0) {
+    absl::StrAppend(&out, source.other_rows, " rows left out by --where\n");
+  }
+  if (!dropped.empty()) absl::StrAppend(&out, "dropped ", dropped.size(), ":\n");
+  for (size_t i = 0; i < std::min(dropped.size(), kShownDropped); ++i) {
+    absl::StrAppendFormat(&out, "  line %d: loss %.4f, %s\n", dropped[i].point.line,
+                          dropped[i].point.loss, dropped[i].why);
+  }
+  if (dropped.size() > kShownDropped) {
+    absl::StrAppend(&out, "  … and ", dropped.size() - kShownDropped, " more: --json lists all\n");
+  }
+  return out;
+}
 
 Json FitJson(const FitAnswer& answer) {
   const scaling::FitRecord& record = answer.record;

@@ -25,6 +25,13 @@ struct FitAnswer {
 
 nlohmann::ordered_json FitJson(const FitAnswer& answer);
 
+// {"50": [low, high], …}
+nlohmann::ordered_json IntervalsJson(const std::vector<scaling::Interval>& intervals);
+nlohmann::ordered_json DroppedJson(const std::vector<scaling::Dropped>& dropped);
+// Which columns were read and which rows left out: lines.
+std::string RowsText(const std::vector<std::string>& read_as, const scaling::DataSource& source,
+                     const std::vector<scaling::Dropped>& dropped);
+
 // Several lines. A fit that is refused shows no parameters, but why, and what to measure next.
 std::string FitText(const FitAnswer& answer);
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "scaling/frontier.h"
@@ -20,9 +21,11 @@ absl::StatusOr<Frontier> Envelope(const Points& points, int per_decade) {
   Frontier frontier;
   double best_so_far = HUGE_VAL;
   for (const auto& [bin, members] : bins) {
+    // Of equal losses the cheaper run; then the order of the rows does not matter.
     const Point& best =
-        *std::min_element(members.begin(), members.end(),
-                          [](const Point& a, const Point& b) { return a.loss < b.loss; });
+        *std::min_element(members.begin(), members.end(), [](const Point& a, const Point& b) {
+          return std::tie(a.loss, a.compute, a.params) < std::tie(b.loss, b.compute, b.params);
+        });
     const int runs = static_cast<int>(members.size());
     if (best.loss >= best_so_far) {
       frontier.left_out.push_back({best.compute, runs, "a cheaper run is as good"});
