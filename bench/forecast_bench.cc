@@ -14,6 +14,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <mutex>
 #include <string>
@@ -257,8 +258,12 @@ int main(int argc, char** argv) {
   std::printf(
       "how often intervals hold, in per cent of forecasts; ERROR: median |ln reached − ln "
       "foretold|,\n±80 %%: median half width, both in per cent\n");
-  longrun::scaling::PrintReal(folder, true);
-  longrun::scaling::PrintReal(folder, false);
+  if (std::filesystem::is_directory(folder + "/scaling")) {
+    longrun::scaling::PrintReal(folder, true);
+    longrun::scaling::PrintReal(folder, false);
+  } else {
+    std::printf("no public runs in %s (LONGRUN_DATA)\n", folder.c_str());
+  }
   if (laws > 0) longrun::scaling::PrintSynthetic(laws, std::max(1, threads));
   return 0;
 }

@@ -49,7 +49,7 @@ Json PredictionJson(const scaling::Registration& registration) {
            {{"parameters", prediction.spread.parameters},
             {"noise", prediction.spread.noise},
             {"form", prediction.spread.form},
-            {"scale80", forecast.scores.Quantile(0.8)},
+            {"scale80", HalfWidth(forecast, prediction.spread, 0.8) / prediction.spread.total()},
             {"calibration_cuts", forecast.calibration_cuts}}},
           {"orders_beyond", prediction.orders_beyond},
           {"warnings", prediction.warnings},

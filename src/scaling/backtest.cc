@@ -58,9 +58,9 @@ BacktestCut RunCut(const Law& law, const Points& points, double cut,
     run.foretold = law.Loss(forecast->parameters, point);
     run.error = std::log(point.loss / run.foretold);
     run.orders_beyond = std::log10(SizeOf(law, point) / forecast->most_compute);
-    const double told = SpreadAt(*forecast, point).total();
+    const LossSpread spread = SpreadAt(*forecast, point);
     for (const double level : kForecastLevels) {
-      const double half = forecast->scores.Quantile(level) * told;
+      const double half = HalfWidth(*forecast, spread, level);
       run.held.push_back(std::abs(run.error) <= half);
       if (level == 0.8) run.half_width80 = half;
     }

@@ -145,14 +145,14 @@ absl::StatusOr<CurveCheck> CheckCurve(const Forecast& forecast, const Point& tar
   if (!std::isfinite(middle)) {
     return absl::InvalidArgumentError("the law does not say what a part of a run reaches");
   }
-  const double sd = std::hypot(spread.total(), end.relative_error);
+  spread.noise = std::hypot(spread.noise, end.relative_error);
   check.expected = std::exp(middle);
-  const double half80 = sd * forecast.scores.Quantile(0.8);
-  const double half95 = sd * forecast.scores.Quantile(0.95);
+  const double half80 = HalfWidth(forecast, spread, 0.8);
+  const double half95 = HalfWidth(forecast, spread, 0.95);
   check.range80 = {std::exp(middle - half80), std::exp(middle + half80)};
   check.range95 = {std::exp(middle - half95), std::exp(middle + half95)};
   const double off = std::log(end.loss) - middle;
-  check.probability = 1 - forecast.scores.Below(std::abs(off) / sd);
+  check.probability = ProbabilityBeyond(forecast, spread, off);
   const bool judged = shape || done || off < 0;
   if (!judged) {
     check.verdict = Verdict::kCannotTell;

@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "base/check.h"
 #include "scaling/bootstrap.h"
+#include "scaling/distributions.h"
 
 namespace longrun::scaling {
 namespace {
@@ -121,6 +122,17 @@ LossSpread SpreadAt(const Forecast& forecast, const Point& point) {
   return spread;
 }
 
+double HalfWidth(const Forecast& forecast, const LossSpread& spread, double level) {
+  return std::max(forecast.scores.Quantile(level) * spread.total(),
+                  NormalQuantile((1 + level) / 2) * spread.noise);
+}
+
+double ProbabilityBeyond(const Forecast& forecast, const LossSpread& spread, double off) {
+  const double within = forecast.scores.Below(std::abs(off) / spread.total());
+  const double within_noise = 2 * NormalCdf(std::abs(off) / spread.noise) - 1;
+  return 1 - std::min(within, within_noise);
+}
+
 absl::StatusOr<LossPrediction> Predict(const Forecast& forecast, Point point) {
   const Law& law = *forecast.law;
   if (Reads(law, Quantity::kParams) && std::isnan(point.params) && std::isnan(point.tokens) &&
@@ -140,7 +152,7 @@ absl::StatusOr<LossPrediction> Predict(const Forecast& forecast, Point point) {
   prediction.loss = law.Loss(forecast.parameters, prediction.point);
   prediction.spread = SpreadAt(forecast, prediction.point);
   for (const double level : kForecastLevels) {
-    const double half = forecast.scores.Quantile(level) * prediction.spread.total();
+    const double half = HalfWidth(forecast, prediction.spread, level);
     prediction.ranges.push_back(
         {prediction.loss * std::exp(-half), prediction.loss * std::exp(half)});
   }
@@ -150,9 +162,9 @@ absl::StatusOr<LossPrediction> Predict(const Forecast& forecast, Point point) {
 }
 
 double ProbabilityBelow(const Forecast& forecast, const LossPrediction& prediction, double loss) {
-  const double z = std::log(loss / prediction.loss) / prediction.spread.total();
-  const double beyond = 1 - forecast.scores.Below(std::abs(z));
-  return z > 0 ? 1 - beyond / 2 : beyond / 2;
+  const double off = std::log(loss / prediction.loss);
+  const double beyond = ProbabilityBeyond(forecast, prediction.spread, off);
+  return off > 0 ? 1 - beyond / 2 : beyond / 2;
 }
 
 }  // namespace longrun::scaling

@@ -6,7 +6,8 @@
 //   noise        one run about the law: the residuals, widened for the parameters fitted
 //   form         how far another law that fits about as well foretells something else
 // Their sum is scaled by how far off it was when the same was done with the larger runs held out
-// (ScoreDistribution). A bootstrap of the parameters by itself is far too sure of itself.
+// (ScoreDistribution), though never below what the noise makes by itself: no run is foretold better
+// than runs repeat. A bootstrap of the parameters alone is far too sure of itself.
 #pragma once
 
 #include <cmath>
@@ -64,6 +65,11 @@ double SizeOf(const Law& law, const Point& point);
 
 // The spread of ln L at a point.
 LossSpread SpreadAt(const Forecast& forecast, const Point& point);
+
+// In ln L to each side, of the interval that holds with probability `level`.
+double HalfWidth(const Forecast& forecast, const LossSpread& spread, double level);
+// The probability that ln L is off by `off` or more, to either side.
+double ProbabilityBeyond(const Forecast& forecast, const LossSpread& spread, double off);
 
 // OutOfRange outside the law's domain: sizes that are not above 0, a run more than 10,000 times
 // larger than the largest fitted or 10 times smaller than the smallest, tokens per parameter 10

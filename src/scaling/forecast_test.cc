@@ -50,6 +50,15 @@ TEST(ForecastTest, TheFurtherTheLessSure) {
 
 TEST(ForecastTest, NoiseIsThatOfOneRun) { EXPECT_NEAR(Known().noise, 0.004, 0.0015); }
 
+TEST(ForecastTest, NoRunIsForetoldBetterThanRunsRepeat) {
+  Forecast lucky = Known();
+  for (int i = 0; i < 1000; ++i) lucky.scores.Add(0.01, 1);
+  const LossSpread spread = SpreadAt(lucky, KnownRun(1e22, 20, 0));
+  EXPECT_LT(lucky.scores.Quantile(0.8) * spread.total(), spread.noise);
+  EXPECT_NEAR(HalfWidth(lucky, spread, 0.8), 1.2815515655 * spread.noise, 1e-9);
+  EXPECT_NEAR(ProbabilityBeyond(lucky, spread, 1.2815515655 * spread.noise), 0.2, 1e-6);
+}
+
 TEST(ForecastTest, ComputeAloneMeansTheOptimalRun) {
   const LossPrediction prediction = Predict(Known(), Asked(kUnknown, kUnknown, 1e23)).value();
   EXPECT_NEAR(6 * prediction.point.params * prediction.point.tokens, 1e23, 1e18);
