@@ -229,7 +229,7 @@ void PrintModels(const Study& study) {
     if (study.whole) {
       const ModelRates& rates = study.whole->models[m];
       std::printf("   %9.4f %9.4f %9.4f %9.4f", rates.neg_log, rates.se_attempts, rates.se_problems,
-                  -rates.remaining_bias);
+                  rates.remaining_bias < 5e-5 ? 0.0 : -rates.remaining_bias);
     }
     std::printf("\n");
   }

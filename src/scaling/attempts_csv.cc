@@ -53,12 +53,13 @@ absl::Status CheckLeftOut(const std::set<std::string>& without, const std::set<s
 
 absl::StatusOr<AttemptTable> ReadAttempts(std::istream& in, const std::string& name,
                                           const AttemptColumns& columns,
-                                          const std::set<std::string>& without) {
+                                          const std::set<std::string>& without, size_t most_rows) {
   CsvReader reader(in, name);
   LR_RETURN_IF_ERROR(reader.ReadHeader());
   LR_ASSIGN_OR_RETURN(const Numbers numbers, FindColumns(reader, columns));
   AttemptTable table;
   std::set<std::string> models;
+  size_t rows = 0;
   while (true) {
     LR_ASSIGN_OR_RETURN(const bool more, reader.Next());
     if (!more) break;
@@ -67,6 +68,10 @@ absl::StatusOr<AttemptTable> ReadAttempts(std::istream& in, const std::string& n
     if (without.contains(row.model)) continue;
     const absl::Status added = table.Add(row);
     if (!added.ok()) return reader.Error(numbers.passes, std::string(added.message()));
+    if (++rows > most_rows) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, ": more than ", most_rows, " rows; take a sample of the problems"));
+    }
   }
   LR_RETURN_IF_ERROR(CheckLeftOut(without, models, name));
   if (table.model_count() == 0) {

@@ -19,10 +19,14 @@ struct AttemptColumns {
   std::string passes = "passes";
 };
 
-// `name`: how messages call the stream. Rows of the models `without` are left out. Memory goes by
-// problems × models, not by the file's bytes.
+// More rows (problems × models) than this are refused: the table is held in memory.
+inline constexpr size_t kMostAttemptRows = 5'000'000;
+
+// `name`: how messages call the stream. Rows of the models `without` are left out. Reads row by
+// row: memory goes by problems × models, not by the file's bytes.
 absl::StatusOr<AttemptTable> ReadAttempts(std::istream& in, const std::string& name,
                                           const AttemptColumns& columns,
-                                          const std::set<std::string>& without);
+                                          const std::set<std::string>& without,
+                                          size_t most_rows = kMostAttemptRows);
 
 }  // namespace longrun::scaling

@@ -39,6 +39,12 @@ TEST(AttemptsCsvTest, AModelCanBeLeftOut) {
               AllOf(HasSubstr("no model \"c\""), HasSubstr("a, b")));
 }
 
+TEST(AttemptsCsvTest, MoreRowsThanMemoryShouldHoldAreRefused) {
+  std::istringstream in(std::string(kHeader) + "p,a,1,10,3\nq,a,1,10,5\nr,a,1,10,5\n");
+  EXPECT_THAT(std::string(ReadAttempts(in, "a.csv", {}, {}, 2).status().message()),
+              HasSubstr("more than 2 rows"));
+}
+
 TEST(AttemptsCsvTest, MistakesNameLineAndField) {
   const std::string header = kHeader;
   EXPECT_THAT(ErrorOf("problem,model,attempts,passes\n"), HasSubstr("compute"));
