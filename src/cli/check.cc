@@ -162,8 +162,7 @@ void PrintText(const Checked& checked) {
               RunInWords(prediction.point).c_str());
   std::printf("  from %s, %s\n\n", registration.source.file.c_str(),
               registration.source.hash.c_str());
-  std::printf("%10s %6s %9s %9s %21s %8s  %s\n", "TOKENS", "DONE", "LOSS", "EXPECTED", "80 %", "P",
-              "");
+  std::printf("%10s %6s %9s %9s %21s %8s\n", "TOKENS", "DONE", "LOSS", "EXPECTED", "80 %", "P");
   for (const CurveCheck& check : checked.stations) {
     std::printf("%10s %5.0f%% %9.4f %9.4f %10.4f to %.4f %7.1f%%  %s\n",
                 FormatQuantity(check.tokens).c_str(), 100 * check.fraction, check.loss,
