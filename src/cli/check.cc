@@ -62,7 +62,8 @@ absl::StatusOr<scaling::Curve> CurveOfRun(const CheckFlags& flags) {
 absl::StatusOr<scaling::Curve> CurveOf(const CheckFlags& flags, bool is_file,
                                        const scaling::Registration& registration) {
   if (flags.reached > 0) {
-    return scaling::Curve{{registration.prediction.point.tokens, flags.reached}};
+    const double tokens = registration.prediction.point.tokens;
+    return scaling::Curve{{std::isnan(tokens) ? 1 : tokens, flags.reached}};
   }
   if (!is_file) return CurveOfRun(flags);
   if (flags.curve.empty()) {
@@ -100,10 +101,11 @@ absl::StatusOr<Checked> MakeCheck(const CheckFlags& flags) {
     return CheckCurve(registration.forecast, target, registration.shape, part);
   };
   LR_ASSIGN_OR_RETURN(const CurveCheck now, check(curve));
+  const double tokens = std::isnan(target.tokens) ? 1 : target.tokens;
   for (const double fraction : kStations) {
-    const scaling::Curve part = UpTo(curve, fraction * target.tokens);
+    const scaling::Curve part = UpTo(curve, fraction * tokens);
     if (part.empty() || fraction > 0.98 * now.fraction) continue;
-    if (part.back().tokens < 0.9 * fraction * target.tokens) continue;
+    if (part.back().tokens < 0.9 * fraction * tokens) continue;
     LR_ASSIGN_OR_RETURN(const CurveCheck station, check(part));
     checked.stations.push_back(station);
   }
@@ -163,11 +165,13 @@ void PrintText(const Checked& checked) {
   std::printf("  from %s, %s\n\n", registration.source.file.c_str(),
               registration.source.hash.c_str());
   std::printf("%10s %6s %9s %9s %21s %8s\n", "TOKENS", "DONE", "LOSS", "EXPECTED", "80 %", "P");
+  // A law of the compute alone: of the way, shares are known.
+  const bool shares = std::isnan(prediction.point.tokens);
   for (const CurveCheck& check : checked.stations) {
     std::printf("%10s %5.0f%% %9.4f %9.4f %10.4f to %.4f %7.1f%%  %s\n",
-                FormatQuantity(check.tokens).c_str(), 100 * check.fraction, check.loss,
-                check.expected, check.range80.lo, check.range80.hi, 100 * check.probability,
-                VerdictInWords(check.verdict).c_str());
+                shares ? "-" : FormatQuantity(check.tokens).c_str(), 100 * check.fraction,
+                check.loss, check.expected, check.range80.lo, check.range80.hi,
+                100 * check.probability, VerdictInWords(check.verdict).c_str());
   }
   std::printf("\n%s\n", Conclusion(checked.stations.back()).c_str());
 }

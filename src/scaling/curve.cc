@@ -119,8 +119,10 @@ SmoothedLoss SmoothedEnd(const Curve& curve) {
   return end;
 }
 
-absl::StatusOr<CurveCheck> CheckCurve(const Forecast& forecast, const Point& target,
+absl::StatusOr<CurveCheck> CheckCurve(const Forecast& forecast, const Point& planned,
                                       const std::optional<CurveShape>& shape, const Curve& curve) {
+  Point target = planned;
+  if (std::isnan(target.tokens)) target.tokens = 1;
   if (curve.empty()) return absl::InvalidArgumentError("the curve has no losses yet");
   if (curve.back().tokens > kOver * target.tokens) {
     return absl::InvalidArgumentError(absl::StrFormat(

@@ -68,9 +68,10 @@ struct CurveCheck {
   Verdict verdict = Verdict::kCannotTell;
 };
 
-// `target`: the run as planned. A run counts as off the line outside the 80 % interval.
-// InvalidArgument where the curve is empty or goes 1 % beyond the plan.
-absl::StatusOr<CurveCheck> CheckCurve(const Forecast& forecast, const Point& target,
+// `planned`: the run; where its tokens are not known (a law of the compute alone), those
+// of the curve are shares of the run, up to 1. A run counts as off the line outside the 80 %
+// interval. InvalidArgument where the curve is empty or goes 1 % beyond the plan.
+absl::StatusOr<CurveCheck> CheckCurve(const Forecast& forecast, const Point& planned,
                                       const std::optional<CurveShape>& shape, const Curve& curve);
 
 std::string VerdictInWords(Verdict verdict);  // "on the line"

@@ -87,6 +87,25 @@ TEST(CurveTest, TheEndIsAveragedOverATwentieth) {
   EXPECT_EQ(UpTo(curve, 10.5).size(), 10);
 }
 
+TEST(CurveTest, ALawOfTheComputeAloneJudgesBySharesOfTheRun) {
+  Points points;
+  Random random(4);
+  for (int i = 0; i < 30; ++i) {
+    Point& point = points.emplace_back();
+    point.compute = std::pow(10, 18 + 0.1 * i);
+    point.loss = (1.7 + 900 * std::pow(point.compute, -0.15)) * std::exp(0.003 * random.Normal());
+  }
+  const Forecast forecast = MakeForecast(PowerComputeLaw(), points, {}).value();
+  Point target;
+  target.compute = 1e22;
+  const double expected = 1.7 + 900 * std::pow(1e22, -0.15);
+  const auto verdict = [&](double loss) {
+    return CheckCurve(forecast, target, std::nullopt, {{1, loss}}).value().verdict;
+  };
+  EXPECT_EQ(verdict(expected), Verdict::kOnTheLine);
+  EXPECT_EQ(verdict(1.05 * expected), Verdict::kAbove);
+}
+
 TEST(CurveTest, WhatCannotBeJudgedIsRefused) {
   const Point target = KnownRun(1e22, 20, 0);
   EXPECT_THAT(std::string(CheckCurve(Known(), target, std::nullopt, {}).status().message()),
