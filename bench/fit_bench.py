@@ -1,5 +1,5 @@
-"""How fast and how right `longrun fit` is on the Chinchilla replication, beside the targets, and the
-published grid of starts in SciPy beside it where SciPy is there.
+"""How fast and how right `longrun fit` is on the Chinchilla replication, beside the targets, and
+the published grid of starts in SciPy beside it where SciPy is there.
 
   python3 bench/fit_bench.py chinchilla_figure4_points.csv              a sample of SciPy's starts
   python3 bench/fit_bench.py chinchilla_figure4_points.csv --full-grid  all 4,500, a minute or two

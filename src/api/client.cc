@@ -3,8 +3,6 @@
 #include <grpc/support/time.h>
 #include <grpcpp/grpcpp.h>
 
-#include <chrono>
-
 #include "absl/strings/str_cat.h"
 #include "api/status_code.h"
 
@@ -15,11 +13,15 @@ namespace {
 constexpr Duration kPatience = Duration::Seconds(30);
 
 // For one try of Watch, which its caller repeats.
-constexpr std::chrono::milliseconds kConnectPatience(500);
+constexpr Duration kConnectPatience = Duration::Millis(500);
+
+gpr_timespec In(Duration patience) {
+  return gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                      gpr_time_from_micros(patience.us, GPR_TIMESPAN));
+}
 
 void SetDeadline(grpc::ClientContext& context, Duration patience) {
-  context.set_deadline(
-      gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_micros(patience.us, GPR_TIMESPAN)));
+  context.set_deadline(In(patience));
 }
 
 }  // namespace
@@ -92,7 +94,7 @@ absl::Status Client::Watch(const std::string& run,
                            const std::function<bool(const v1::RunView&)>& on_view) {
   // A call that fails at once drives no connection forward, since nothing else polls: calling again
   // and again would find the channel broken for ever.
-  if (!channel_->WaitForConnected(std::chrono::system_clock::now() + kConnectPatience)) {
+  if (!channel_->WaitForConnected(In(kConnectPatience))) {
     return absl::UnavailableError("the controller does not answer");
   }
   grpc::ClientContext context;

@@ -1,7 +1,7 @@
 """`longrun fit` as people and scripts call it: figures, bad input, exit codes, memory.
 
-Needs Python's standard library, and the binary in $LONGRUN_BIN. What needs public data reads it from
-$LONGRUN_DATA or ../shared/data, and is skipped where it is not there.
+Needs Python's standard library, and the binary in $LONGRUN_BIN. What needs public data reads it
+from $LONGRUN_DATA or ../shared/data, and is skipped where it is not there.
 """
 
 import csv
