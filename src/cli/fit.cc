@@ -14,7 +14,9 @@
 #include "cli/exit_code.h"
 #include "cli/fit_view.h"
 #include "cli/frontier.h"
+#include "cli/plot.h"
 #include "cli/points_input.h"
+#include "scaling/picture_fit.h"
 
 namespace longrun::cli {
 namespace {
@@ -39,6 +41,7 @@ struct FitFlags {
   bool sensitivity = false;
   std::string other_params;
   std::string out;
+  PlotFlags plot;
   bool json = false;
 };
 
@@ -112,6 +115,7 @@ absl::Status ResampleInto(const FitFlags& flags, bool has_runs, FitAnswer& answe
 }
 
 absl::StatusOr<FitAnswer> MakeAnswer(const FitFlags& flags) {
+  LR_RETURN_IF_ERROR(CheckPlotFlags(flags.plot));
   Stopwatch watch;
   LR_ASSIGN_OR_RETURN(PointsInput input, LoadPoints(flags.points));
   LR_ASSIGN_OR_RETURN(const scaling::Law* law, LawOf(flags, input.points));
@@ -161,10 +165,12 @@ void PrintMessages(const FitAnswer& answer, const FitFlags& flags) {
 
 // What --law isoflop and --law envelope do not have is not passed over in silence.
 int FrontierCommand(const FitFlags& flags) {
-  if (!flags.out.empty() || flags.sensitivity) {
-    PrintError(absl::InvalidArgumentError(
-        absl::StrCat("--law ", flags.law, " is no law of the loss: it takes no ",
-                     flags.out.empty() ? "--sensitivity" : "--out")));
+  if (!flags.out.empty() || flags.sensitivity || flags.plot.wanted()) {
+    PrintError(absl::InvalidArgumentError(absl::StrCat("--law ", flags.law,
+                                                       " is no law of the loss: it takes no ",
+                                                       !flags.out.empty()  ? "--out"
+                                                       : flags.sensitivity ? "--sensitivity"
+                                                                           : "--plot")));
     return kUsage;
   }
   const absl::StatusOr<std::vector<double>> budgets = Budgets(flags, {});
@@ -174,6 +180,15 @@ int FrontierCommand(const FitFlags& flags) {
   }
   return FitFrontier({flags.points, flags.law, *budgets, std::min(flags.resamples, kFrontierMost),
                       flags.seed, flags.json});
+}
+
+// To the largest budget asked for.
+absl::Status Draw(const FitAnswer& answer, const FitFlags& flags) {
+  double beyond = 0;
+  for (const scaling::OptimumEstimate& optimum : answer.optima) {
+    beyond = std::max(beyond, optimum.best.compute);
+  }
+  return Plot(scaling::FitPicture(answer.record, beyond), flags.plot);
 }
 
 int FitCommand(const FitFlags& flags) {
@@ -189,6 +204,13 @@ int FitCommand(const FitFlags& flags) {
     if (!written.ok()) {
       PrintError(written);
       return kInternal;
+    }
+  }
+  if (flags.plot.wanted() && trusted) {
+    const absl::Status drawn = Draw(*answer, flags);
+    if (!drawn.ok()) {
+      PrintError(drawn);
+      return ExitCodeOf(drawn);
     }
   }
   if (flags.json) {
@@ -238,6 +260,7 @@ void DeclareFit(const Declare& declare) {
       "  longrun fit runs.csv --params N --tokens D --loss L --out fit.json\n"
       "  longrun fit runs.csv --params size:M --compute C:PF-days --loss bpt:bits\n"
       "  longrun fit chinchilla_figure4_points.csv --drop-highest 5 --budget 5.76e23\n"
+      "  longrun fit runs.csv --plot fit.svg --panel line --panel isoflop\n"
       "  longrun fit runs.csv --where set=c4 --law power-compute --sensitivity\n\n"
       "Columns with usual names are found by themselves. A unit stands after the name: k, M, B, T, "
       "P,\nE, PF-days, bits or a factor. Of N, D and C two will do: C = 6·N·D. Exits with 1 where "
@@ -261,6 +284,7 @@ void DeclareFit(const Declare& declare) {
       ->type_name("COLUMN[:UNIT]");
   app->add_option("--out", flags->out, "Keep the fit for predict, check and plan")
       ->type_name("FILE");
+  AddPlotFlags(app, flags->plot, "line, isoflop, residuals, frontier");
   app->add_flag("--json", flags->json, "Answer with one JSON object");
 }
 

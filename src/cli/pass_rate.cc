@@ -12,9 +12,11 @@
 #include "base/units.h"
 #include "cli/declared.h"
 #include "cli/exit_code.h"
+#include "cli/plot.h"
 #include "nlohmann/json.hpp"
 #include "scaling/attempts_csv.h"
 #include "scaling/difficulty.h"
+#include "scaling/picture_pass_rate.h"
 
 namespace longrun::cli {
 namespace {
@@ -37,6 +39,7 @@ struct PassRateFlags {
   std::vector<std::string> without;
   std::vector<double> at;
   int buckets = 4;
+  PlotFlags plot;
   bool json = false;
 };
 
@@ -315,11 +318,26 @@ void PrintCensored(const Study& study) {
   }
 }
 
+absl::Status Draw(const Study& study, const PassRateFlags& flags) {
+  if (!flags.plot.wanted() || !study.whole) return absl::OkStatus();
+  return Plot(scaling::PassRatePicture(*study.whole, study.buckets, flags.at), flags.plot);
+}
+
 int PassRate(const PassRateFlags& flags) {
+  const absl::Status can_draw = CheckPlotFlags(flags.plot);
+  if (!can_draw.ok()) {
+    PrintError(can_draw);
+    return ExitCodeOf(can_draw);
+  }
   const absl::StatusOr<Study> study = MakeStudy(flags);
   if (!study.ok()) {
     PrintError(study.status());
     return absl::IsNotFound(study.status()) ? kBadInput : ExitCodeOf(study.status());
+  }
+  const absl::Status drawn = Draw(*study, flags);
+  if (!drawn.ok()) {
+    PrintError(drawn);
+    return ExitCodeOf(drawn);
   }
   if (flags.json) {
     PrintJson(*study, flags);
@@ -345,6 +363,7 @@ void DeclarePassRate(const Declare& declare) {
   Declared& command = declare(
       "passrate", "Foretell pass rates from the attempts of smaller models",
       "  longrun passrate attempts.csv --at 1e25\n"
+      "  longrun passrate attempts.csv --at 1e25 --plot rates.svg\n"
       "  longrun passrate evals.csv --problem task --passes correct --without tiny --json\n\n"
       "A row of the CSV is one problem and one model: problem, model, compute (FLOP of the "
       "model's\n"
@@ -374,6 +393,7 @@ void DeclarePassRate(const Declare& declare) {
     app->add_option(absl::StrCat("--", name), *column, absl::StrCat("Its column (", name, ")"))
         ->type_name("COLUMN");
   }
+  AddPlotFlags(app, flags->plot, "law, buckets, rates");
   app->add_flag("--json", flags->json, "Answer with one JSON object");
 }
 
