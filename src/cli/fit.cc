@@ -42,6 +42,7 @@ struct FitFlags {
   std::string other_params;
   std::string out;
   PlotFlags plot;
+  std::vector<std::string> reached;  // "COMPUTE:LOSS"
   bool json = false;
 };
 
@@ -114,8 +115,28 @@ absl::Status ResampleInto(const FitFlags& flags, bool has_runs, FitAnswer& answe
   return absl::OkStatus();
 }
 
+// Runs that came later, for the picture.
+absl::StatusOr<scaling::Points> Reached(const FitFlags& flags) {
+  scaling::Points points;
+  for (const std::string& text : flags.reached) {
+    const size_t colon = text.find(':');
+    const absl::StatusOr<double> compute = ParseQuantity(text.substr(0, colon));
+    const absl::StatusOr<double> loss =
+        ParseQuantity(colon == text.npos ? "" : text.substr(colon + 1));
+    if (!compute.ok() || !loss.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--reached \"", text, "\": compute and loss are right, such as 1.3e22:1.99"));
+    }
+    scaling::Point& point = points.emplace_back();
+    point.compute = *compute;
+    point.loss = *loss;
+  }
+  return points;
+}
+
 absl::StatusOr<FitAnswer> MakeAnswer(const FitFlags& flags) {
   LR_RETURN_IF_ERROR(CheckPlotFlags(flags.plot));
+  LR_RETURN_IF_ERROR(Reached(flags).status());
   Stopwatch watch;
   LR_ASSIGN_OR_RETURN(PointsInput input, LoadPoints(flags.points));
   LR_ASSIGN_OR_RETURN(const scaling::Law* law, LawOf(flags, input.points));
@@ -188,7 +209,8 @@ absl::Status Draw(const FitAnswer& answer, const FitFlags& flags) {
   for (const scaling::OptimumEstimate& optimum : answer.optima) {
     beyond = std::max(beyond, optimum.best.compute);
   }
-  return Plot(scaling::FitPicture(answer.record, beyond), flags.plot);
+  LR_ASSIGN_OR_RETURN(const scaling::Points reached, Reached(flags));
+  return Plot(scaling::FitPicture(answer.record, beyond, reached), flags.plot);
 }
 
 int FitCommand(const FitFlags& flags) {
@@ -285,6 +307,11 @@ void DeclareFit(const Declare& declare) {
   app->add_option("--out", flags->out, "Keep the fit for predict, check and plan")
       ->type_name("FILE");
   AddPlotFlags(app, flags->plot, "line, isoflop, residuals, frontier");
+  app->add_option("--reached", flags->reached,
+                  "For --plot: a later run, its compute and loss; may be repeated")
+      ->type_name("FLOP:LOSS")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app->add_flag("--json", flags->json, "Answer with one JSON object");
 }
 

@@ -13,6 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "base/file.h"
 #include "base/nearest.h"
@@ -125,7 +126,8 @@ absl::Status Plot(const Picture& picture, const PlotFlags& flags) {
   }
   LR_ASSIGN_OR_RETURN(const std::string drawn, RunGnuplot(scaling::GnuplotScript(chosen, canvas)));
   if (canvas.kind != Canvas::Kind::kText) return WriteFileAtomically(flags.file, drawn);
-  std::fputs(drawn.c_str(), stdout);
+  // gnuplot asks for a new sheet of paper before each.
+  std::fputs(absl::StrReplaceAll(drawn, {{"\f", ""}}).c_str(), stdout);
   return absl::OkStatus();
 }
 

@@ -68,7 +68,7 @@ Extent Widened(Extent range, const Axis& axis) {
 
 // gnuplot's tics of a logarithmic axis are powers of ten: too few where there are less than two of
 // them. Then: 1, 2, 5 times powers of ten, or even steps.
-std::string LogTics(const Extent& range, const std::string& axis) {
+std::string LogTics(const Extent& range, const std::string& axis, bool text) {
   const double decades = std::log10(range.high / range.low);
   if (decades >= 2) {
     std::string powers;
@@ -76,12 +76,13 @@ std::string LogTics(const Extent& range, const std::string& axis) {
     const int last = static_cast<int>(std::floor(std::log10(range.high)));
     for (int power = static_cast<int>(std::ceil(std::log10(range.low))); power <= last;
          power += step) {
-      absl::StrAppendFormat(&powers, "%s'10^{%d}' 1e%d", powers.empty() ? "" : ", ", power, power);
+      absl::StrAppendFormat(&powers, text ? "%s'1e%d' 1e%d" : "%s'10^{%d}' 1e%d",
+                            powers.empty() ? "" : ", ", power, power);
     }
     return absl::StrFormat("set %stics enhanced (%s)\n", axis, powers);
   }
   std::vector<double> tics;
-  if (decades >= 0.7) {
+  if (decades >= 1) {
     for (double unit = std::pow(10, std::floor(std::log10(range.low))); unit <= range.high;
          unit *= 10) {
       for (const double by : {1.0, 2.0, 5.0}) tics.push_back(by * unit);
@@ -102,7 +103,7 @@ std::string LogTics(const Extent& range, const std::string& axis) {
   return absl::StrFormat("set %stics (%s)\nset format %s '%%g'\n", axis, listed, axis);
 }
 
-std::string AxisText(const Axis& axis, const Extent& found, const std::string& name) {
+std::string AxisText(const Axis& axis, const Extent& found, const std::string& name, bool text) {
   const Extent range = Widened(found, axis);
   std::string out = absl::StrFormat("set %slabel %s noenhanced\n%s logscale %s\n", name,
                                     Quoted(axis.label), axis.logarithmic ? "set" : "unset", name);
@@ -114,7 +115,7 @@ std::string AxisText(const Axis& axis, const Extent& found, const std::string& n
     }
     return absl::StrCat(out, "set ", name, "tics (", listed, ")\n");
   }
-  if (axis.logarithmic && !found.empty()) return out + LogTics(range, name);
+  if (axis.logarithmic && !found.empty()) return out + LogTics(range, name, text);
   return absl::StrCat(out, "set ", name, "tics autofreq\nset format ", name, " '%g'\n");
 }
 
@@ -131,8 +132,8 @@ std::string DataText(const Series& series, const std::string& name) {
   return out + "EOD\n";
 }
 
-// Columns and style; a terminal of letters has neither greys nor dashes.
-std::string StyleText(Look look, bool text) {
+// Columns and style.
+std::string StyleText(Look look) {
   switch (look) {
     case Look::kDots:
       return "using 1:2 with points pt 7 ps 0.6 lc rgb '#404040'";
@@ -143,15 +144,39 @@ std::string StyleText(Look look, bool text) {
     case Look::kLine:
       return "using 1:2 with lines lw 2 dt 1 lc rgb 'black'";
     case Look::kDashes:
-      return text ? "using 1:2 with points pt 1" : "using 1:2 with lines lw 2 dt 2 lc rgb 'black'";
+      return "using 1:2 with lines lw 2 dt 2 lc rgb 'black'";
     case Look::kThinLine:
       return "using 1:2 with lines lw 0.8 dt 1 lc rgb '#707070'";
     case Look::kBand:
       return "using 1:2:4 with filledcurves fs solid noborder lc rgb '#d4d4d4'";
     case Look::kBars:
-      return "using 1:2:(0.6) with boxes fs solid 0.5 border lc rgb '#606060'";
+      return "using 1:2:(0.6) with boxes fs solid 1.0 border lc rgb 'black' lc rgb '#c8c8c8'";
     case Look::kWhiskers:
       return "using 1:2:3:4 with yerrorbars pt 7 ps 0.8 lw 1.5 lc rgb 'black'";
+  }
+  LR_CHECK(false);
+  return "";
+}
+
+// The same where there are letters alone.
+std::string LetterText(Look look) {
+  switch (look) {
+    case Look::kDots:
+      return "using 1:2 with points pt 'o'";
+    case Look::kRings:
+      return "using 1:2 with points pt 'x'";
+    case Look::kStars:
+    case Look::kWhiskers:
+      return "using 1:2 with points pt '*'";
+    case Look::kLine:
+      return "using 1:2 with points pt '-'";
+    case Look::kDashes:
+    case Look::kThinLine:
+      return "using 1:2 with points pt '.'";
+    case Look::kBars:
+      return "using 1:2 with impulses";
+    case Look::kBand:
+      break;
   }
   LR_CHECK(false);
   return "";
@@ -188,14 +213,15 @@ std::vector<const Series*> InDrawingOrder(const Panel& panel, bool text) {
 std::string PanelText(const Panel& panel, size_t number, bool text) {
   std::string out =
       absl::StrCat("set title ", Quoted(panel.title), " noenhanced\n", KeyText(panel.key));
-  absl::StrAppend(&out, AxisText(panel.x, ExtentOf(panel, false), "x"),
-                  AxisText(panel.y, ExtentOf(panel, true), "y"));
+  absl::StrAppend(&out, AxisText(panel.x, ExtentOf(panel, false), "x", text),
+                  AxisText(panel.y, ExtentOf(panel, true), "y", text));
   std::vector<std::string> parts;
   const std::vector<const Series*> order = InDrawingOrder(panel, text);
   for (size_t i = 0; i < order.size(); ++i) {
     const std::string name = absl::StrCat("$panel", number, "_", i);
     out += DataText(*order[i], name);
-    parts.push_back(absl::StrCat(name, " ", StyleText(order[i]->look, text),
+    parts.push_back(absl::StrCat(name, " ",
+                                 text ? LetterText(order[i]->look) : StyleText(order[i]->look),
                                  order[i]->label.empty() ? " notitle" : " title ",
                                  order[i]->label.empty() ? "" : Quoted(order[i]->label)));
   }
@@ -229,12 +255,12 @@ std::string GnuplotScript(const Picture& picture, const Canvas& canvas) {
   LR_CHECK(!picture.panels.empty());
   const bool text = canvas.kind == Canvas::Kind::kText;
   const int panels = static_cast<int>(picture.panels.size());
-  const int across = text || panels == 1 ? 1 : 2;
+  const int across = text || panels == 1 ? 1 : panels == 3 ? 3 : 2;
   const int down = text ? 1 : (panels + across - 1) / across;
   std::string out = "set encoding utf8\n" + TerminalText(canvas, across, down);
   if (!canvas.file.empty()) absl::StrAppend(&out, "set output ", Quoted(canvas.file), "\n");
   out +=
-      "set border 3\nset tics nomirror out\nset key samplen 2 spacing 1.2 noautotitle noenhanced\n"
+      "set border 3\nset tics nomirror out\nset key samplen 4 spacing 1.2 noautotitle noenhanced\n"
       "set bars small\n";
   // Letters go down the page one panel after another; there is no grid of them.
   const bool grid = !text && panels > 1;

@@ -45,7 +45,7 @@ struct Panel {
 };
 
 struct Picture {
-  std::vector<Panel> panels;  // one, or a grid of two columns
+  std::vector<Panel> panels;  // one, three in a row, or a grid of two columns
 };
 
 struct Canvas {

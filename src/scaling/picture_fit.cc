@@ -119,7 +119,7 @@ std::string TrainedLabel(const Law& law) {
   return law.reads().size() > 1 ? "the law, compute parted at its best" : "the law";
 }
 
-Panel Line(const FitRecord& record, double beyond) {
+Panel Line(const FitRecord& record, double beyond, const Points& reached) {
   const Law& law = *record.fit.law;
   const Quantity quantity = AbscissaOf(law);
   const Span span = SpanOf(record.points, quantity);
@@ -134,6 +134,12 @@ Panel Line(const FitRecord& record, double beyond) {
     left_out.y.push_back(dropped.point.loss);
   }
   double end = quantity == Quantity::kCompute && beyond > 0 ? beyond : kBeyond * span.high;
+  Series stars{Look::kStars, "reached", {}, {}, {}, {}};
+  for (const Point& point : reached) {
+    stars.x.push_back(point.Get(quantity));
+    stars.y.push_back(point.loss);
+    end = std::max(end, std::isfinite(stars.x.back()) ? stars.x.back() : 0);
+  }
   for (const double x : left_out.x) end = std::max(end, std::isfinite(x) ? x : 0);
   Series dots{Look::kDots, "measured", {}, {}, {}, {}};
   for (const Point& point : record.points) {
@@ -151,6 +157,7 @@ Panel Line(const FitRecord& record, double beyond) {
                         fitted));
   AddIfAny(panel, Curve(Look::kDashes, "beyond what was measured",
                         Spaced(span.high, end, kCurvePoints / 2), fitted));
+  AddIfAny(panel, std::move(stars));
   return panel;
 }
 
@@ -270,12 +277,12 @@ bool PartsCompute(const FitRecord& record) {
 
 }  // namespace
 
-Picture FitPicture(const FitRecord& record, double beyond_flop) {
+Picture FitPicture(const FitRecord& record, double beyond_flop, const Points& reached) {
   LR_CHECK(record.fit.trusted());
   Picture picture;
   const bool parts = PartsCompute(record);
   if (parts || record.fit.law->reads().size() == 1) {
-    picture.panels.push_back(Line(record, beyond_flop));
+    picture.panels.push_back(Line(record, beyond_flop, reached));
   }
   if (parts) {
     std::vector<std::vector<size_t>> groups =

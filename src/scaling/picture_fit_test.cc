@@ -48,7 +48,10 @@ FitRecord Record() {
 
 TEST(PictureFitTest, ALawOfTwoSizesHasFourPanels) {
   const FitRecord record = Record();
-  const Picture picture = FitPicture(record, 1e24);
+  Point reached;
+  reached.compute = 5e23;
+  reached.loss = 1.98;
+  const Picture picture = FitPicture(record, 1e24, {reached});
   ASSERT_EQ(picture.panels.size(), 4u);
   const Panel& line = *Find(picture, "line");
   for (const Series& series : line.series) {
@@ -64,6 +67,8 @@ TEST(PictureFitTest, ALawOfTwoSizesHasFourPanels) {
     if (series.look != Series::Look::kBand) continue;
     for (size_t i = 0; i < series.x.size(); ++i) EXPECT_LT(series.y[i], series.y_high[i]);
   }
+  EXPECT_EQ(line.series.back().look, Series::Look::kStars);
+  EXPECT_EQ(line.series.back().y, std::vector<double>{1.98});
   // What the band is about lies within it.
   const double best = record.fit.law->Optimal(record.fit.parameters, 1e24)->loss;
   const auto band = std::find_if(line.series.begin(), line.series.end(), [](const Series& series) {

@@ -49,7 +49,7 @@ TEST(PictureTest, SeveralPanelsMakeAGridButNotInATerminal) {
   Picture picture = Simple();
   picture.panels.push_back(picture.panels[0]);
   picture.panels.push_back(picture.panels[0]);
-  EXPECT_THAT(GnuplotScript(picture, {}), HasSubstr("set multiplot layout 2,2"));
+  EXPECT_THAT(GnuplotScript(picture, {}), HasSubstr("set multiplot layout 1,3"));
   const std::string text = GnuplotScript(picture, {Canvas::Kind::kText, "", 80});
   EXPECT_THAT(text, Not(HasSubstr("multiplot")));
   EXPECT_THAT(text, HasSubstr("set terminal dumb size 80,"));
