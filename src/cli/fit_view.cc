@@ -59,7 +59,7 @@ std::string Range(const std::vector<Interval>& intervals, size_t level, bool cou
   if (intervals.empty()) return "";
   const Interval& i = intervals[level];
   if (counts) return absl::StrCat(FormatQuantity(i.low), " – ", FormatQuantity(i.high));
-  return absl::StrFormat("%.4g – %.4g", i.low, i.high);
+  return absl::StrFormat("%.5g – %.5g", i.low, i.high);
 }
 
 std::string Head(const FitAnswer& answer) {
