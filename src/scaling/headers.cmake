@@ -1,0 +1,21 @@
+# Each public header compiles by itself: one source that includes it and nothing else. Building is
+# the test.
+if(LONGRUN_WITH_TESTS)
+  file(GLOB headers CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.h)
+  list(FILTER headers EXCLUDE REGEX "_for_tests\\.h$")
+  set(alone)
+  foreach(header ${headers})
+    get_filename_component(name ${header} NAME_WE)
+    set(source ${CMAKE_CURRENT_BINARY_DIR}/alone/${name}.cc)
+    if(NOT EXISTS ${source})
+      file(WRITE ${source} "#include \"scaling/${name}.h\"\n")
+    endif()
+    list(APPEND alone ${source})
+  endforeach()
+  add_library(scaling_headers_alone OBJECT ${alone})
+  target_link_libraries(scaling_headers_alone PRIVATE longrun_options longrun_scaling)
+  target_compile_options(scaling_headers_alone PRIVATE -O0)
+  add_test(NAME scaling_headers_test
+           COMMAND ${CMAKE_COMMAND} --build ${CMAKE_BINARY_DIR} --target scaling_headers_alone)
+  set_tests_properties(scaling_headers_test PROPERTIES TIMEOUT 900)
+endif()
