@@ -12,7 +12,8 @@
 namespace longrun::scaling {
 namespace {
 
-constexpr size_t kMostDraws = 1000;  // more of them move the intervals by less than their own noise
+// Of resamples asked for the way to a loss, which takes each some milliseconds.
+constexpr size_t kMostDraws = 1000;
 
 absl::Status CheckRequest(const PlanRequest& request, const Cluster* cluster) {
   const PlanLimits& limits = request.limits;
@@ -45,7 +46,9 @@ absl::Status CheckRequest(const PlanRequest& request, const Cluster* cluster) {
 AllocationIntervals SpreadOf(const PlanRequest& request, const Allocation& choice) {
   AllocationIntervals spread;
   std::vector<double> params, tokens, ratio, losses;
-  const size_t stride = std::max<size_t>(1, request.others.size() / kMostDraws);
+  const size_t stride = GoalOf(request) == Goal::kTargetLoss
+                            ? std::max<size_t>(1, request.others.size() / kMostDraws)
+                            : 1;
   for (size_t i = 0; i < request.others.size(); i += stride) {
     const absl::StatusOr<Allocation> other = ChooseWith(request, request.others[i], choice.compute);
     if (!other.ok()) continue;
