@@ -31,5 +31,6 @@ void DeclarePlan(const Declare& declare);
 void DeclareBacktest(const Declare& declare);
 void DeclarePredict(const Declare& declare);
 void DeclareCheck(const Declare& declare);
+void DeclareSweep(const Declare& declare);
 
 }  // namespace longrun::cli

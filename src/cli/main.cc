@@ -69,6 +69,7 @@ class CommandLine {
     DeclareBacktest(declare);
     DeclarePredict(declare);
     DeclareCheck(declare);
+    DeclareSweep(declare);
     AddCompletion();
   }
 
