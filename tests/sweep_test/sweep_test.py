@@ -51,7 +51,8 @@ class Sweep(unittest.TestCase):
     def stand_in(self):
         """Puts the stand-in for the worker before the real one."""
         program = self.folder / "longrun-worker"
-        program.write_text(f"#!/bin/sh\nexec {sys.executable} {HERE / 'worker_program.py'} \"$@\"\n")
+        stand_in = HERE / "worker_program.py"
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} {stand_in} "$@"\n')
         program.chmod(0o755)
         self.env["PATH"] = f"{self.folder}:{self.env['PATH']}"
 

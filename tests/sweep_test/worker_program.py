@@ -78,7 +78,8 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: setattr(agent, "stop", True))
     agent.membership.wait()
     steps, tokens = number(text, "steps"), number(text, "batch") * number(text, "context")
-    agent.send(f"joined incarnation={agent.incarnation} step={agent.step} source=checkpoint seconds=0")
+    agent.send(f"joined incarnation={agent.incarnation} step={agent.step} source=checkpoint "
+               "seconds=0")
     agent.send(f"metric name=total_steps value={steps} step={agent.step}")
     while agent.step < steps and not agent.stop:
         time.sleep(STEP_SECONDS)
