@@ -23,8 +23,8 @@
 
 #include "base/random.h"
 #include "base/time.h"
-#include "scaling/backtest.h"
-#include "scaling/points_csv.h"
+#include "scaling/forecast/backtest.h"
+#include "scaling/runs/points_csv.h"
 
 namespace longrun::scaling {
 namespace {

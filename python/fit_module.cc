@@ -11,8 +11,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "module.h"
-#include "scaling/calibration.h"
-#include "scaling/optimum.h"
+#include "scaling/fit/optimum.h"
+#include "scaling/forecast/calibration.h"
 
 namespace longrun::python {
 namespace {

@@ -3,8 +3,8 @@
 
 #include <optional>
 
-#include "scaling/fit_file.h"
-#include "scaling/forecast.h"
+#include "scaling/fit/fit_file.h"
+#include "scaling/forecast/forecast.h"
 
 namespace longrun::python {
 

@@ -10,8 +10,8 @@
 
 #include "fit_module.h"
 #include "module.h"
-#include "scaling/plan_json.h"
-#include "scaling/published.h"
+#include "scaling/laws/published.h"
+#include "scaling/plan/json.h"
 
 namespace longrun::python {
 namespace {

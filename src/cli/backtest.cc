@@ -12,7 +12,7 @@
 #include "cli/declared.h"
 #include "cli/exit_code.h"
 #include "cli/points_input.h"
-#include "scaling/backtest.h"
+#include "scaling/forecast/backtest.h"
 
 namespace longrun::cli {
 namespace {

@@ -15,8 +15,8 @@
 #include "cli/exit_code.h"
 #include "cli/predictions.h"
 #include "cli/run_curve.h"
-#include "scaling/curve_csv.h"
-#include "scaling/registration.h"
+#include "scaling/forecast/curve_csv.h"
+#include "scaling/forecast/registration.h"
 
 namespace longrun::cli {
 namespace {

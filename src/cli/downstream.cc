@@ -10,7 +10,7 @@
 #include "cli/declared.h"
 #include "cli/exit_code.h"
 #include "nlohmann/json.hpp"
-#include "scaling/downstream_csv.h"
+#include "scaling/benchmarks/downstream_csv.h"
 
 namespace longrun::cli {
 namespace {

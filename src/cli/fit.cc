@@ -16,7 +16,7 @@
 #include "cli/frontier.h"
 #include "cli/plot.h"
 #include "cli/points_input.h"
-#include "scaling/picture_fit.h"
+#include "scaling/picture/fit.h"
 
 namespace longrun::cli {
 namespace {

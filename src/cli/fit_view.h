@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "nlohmann/json.hpp"
-#include "scaling/fit_file.h"
-#include "scaling/optimum.h"
-#include "scaling/sensitivity.h"
+#include "scaling/fit/fit_file.h"
+#include "scaling/fit/optimum.h"
+#include "scaling/fit/sensitivity.h"
 
 namespace longrun::cli {
 

@@ -11,7 +11,7 @@
 #include "cli/exit_code.h"
 #include "cli/fit_view.h"
 #include "cli/table.h"
-#include "scaling/frontier.h"
+#include "scaling/fit/frontier.h"
 
 namespace longrun::cli {
 namespace {

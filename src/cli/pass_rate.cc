@@ -14,9 +14,9 @@
 #include "cli/exit_code.h"
 #include "cli/plot.h"
 #include "nlohmann/json.hpp"
-#include "scaling/attempts_csv.h"
-#include "scaling/difficulty.h"
-#include "scaling/picture_pass_rate.h"
+#include "scaling/benchmarks/attempts_csv.h"
+#include "scaling/benchmarks/difficulty.h"
+#include "scaling/picture/pass_rate.h"
 
 namespace longrun::cli {
 namespace {

@@ -15,10 +15,10 @@
 #include "cli/exit_code.h"
 #include "cli/plan_view.h"
 #include "cli/story.h"
-#include "scaling/fit_file.h"
-#include "scaling/plan.h"
-#include "scaling/plan_json.h"
-#include "scaling/published.h"
+#include "scaling/fit/fit_file.h"
+#include "scaling/laws/published.h"
+#include "scaling/plan/json.h"
+#include "scaling/plan/plan.h"
 
 namespace longrun::cli {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "scaling/plan.h"
+#include "scaling/plan/plan.h"
 
 namespace longrun::cli {
 

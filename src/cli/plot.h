@@ -6,7 +6,7 @@
 
 #include "CLI/CLI.hpp"
 #include "base/status.h"
-#include "scaling/picture.h"
+#include "scaling/picture/picture.h"
 
 namespace longrun::cli {
 

@@ -4,7 +4,7 @@
 #include <iostream>
 
 #include "absl/strings/str_cat.h"
-#include "scaling/content_hash.h"
+#include "scaling/runs/content_hash.h"
 
 namespace longrun::cli {
 namespace {

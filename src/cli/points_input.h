@@ -6,8 +6,8 @@
 
 #include "CLI/CLI.hpp"
 #include "base/status.h"
-#include "scaling/fit_file.h"
-#include "scaling/points_csv.h"
+#include "scaling/fit/fit_file.h"
+#include "scaling/runs/points_csv.h"
 
 namespace longrun::cli {
 

@@ -15,9 +15,9 @@
 #include "cli/declared.h"
 #include "cli/exit_code.h"
 #include "cli/predictions.h"
-#include "scaling/calibration.h"
-#include "scaling/curve_csv.h"
-#include "scaling/registration.h"
+#include "scaling/forecast/calibration.h"
+#include "scaling/forecast/curve_csv.h"
+#include "scaling/forecast/registration.h"
 
 namespace longrun::cli {
 namespace {

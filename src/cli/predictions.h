@@ -5,7 +5,7 @@
 
 #include "base/status.h"
 #include "nlohmann/json.hpp"
-#include "scaling/registration.h"
+#include "scaling/forecast/registration.h"
 
 namespace longrun::cli {
 

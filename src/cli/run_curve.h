@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "fleet/event.h"
-#include "scaling/curve.h"
+#include "scaling/forecast/curve.h"
 
 namespace longrun::cli {
 

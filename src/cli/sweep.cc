@@ -21,8 +21,8 @@
 #include "cli/run_queue.h"
 #include "cli/sweep_folder.h"
 #include "cli/sweep_view.h"
-#include "scaling/bootstrap.h"
-#include "scaling/calibration.h"
+#include "scaling/fit/bootstrap.h"
+#include "scaling/forecast/calibration.h"
 
 namespace longrun::cli {
 namespace {

@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/file.h"
-#include "scaling/content_hash.h"
+#include "scaling/runs/content_hash.h"
 
 namespace longrun::cli {
 namespace {

@@ -13,9 +13,9 @@
 #include <string>
 
 #include "base/status.h"
-#include "scaling/fit_file.h"
-#include "scaling/registration.h"
-#include "scaling/sweep_design.h"
+#include "scaling/fit/fit_file.h"
+#include "scaling/forecast/registration.h"
+#include "scaling/sweep/design.h"
 
 namespace longrun::cli {
 

@@ -7,7 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/units.h"
-#include "scaling/law.h"
+#include "scaling/laws/law.h"
 
 namespace longrun::cli {
 namespace {

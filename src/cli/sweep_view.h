@@ -5,8 +5,8 @@
 
 #include "cli/sweep_folder.h"
 #include "nlohmann/json.hpp"
-#include "scaling/registration.h"
-#include "scaling/sweep_design.h"
+#include "scaling/forecast/registration.h"
+#include "scaling/sweep/design.h"
 
 namespace longrun::cli {
 
