@@ -302,8 +302,8 @@ void DeclareSweep(const Declare& declare) {
   const auto flags = std::make_shared<SweepFlags>();
   Declared& command = declare(
       "sweep", "Run a ladder of small models, foretell a large one, run it, compare",
-      "  longrun sweep examples/sweep.yaml --plan       the runs and about how long they take\n"
-      "  longrun sweep examples/sweep.yaml\n"
+      "  longrun sweep bench/sweep.yaml --plan          the runs and about how long they take\n"
+      "  longrun sweep bench/sweep.yaml\n"
       "  longrun sweep bench/sweep.yaml --seed 3 --folder /tmp/sweep-3 --json\n\n"
       "The folder holds results.csv, fit.json, prediction.json (registered before the large run\n"
       "begins), report.json and report.txt. A sweep that was stopped or killed goes on with the\n"
