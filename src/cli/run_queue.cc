@@ -22,6 +22,7 @@ constexpr Duration kEndPatience = Duration::Seconds(30);
 // The controller of a sweep that was killed needs a moment to end its ranks.
 constexpr double kBusySeconds = 30;
 constexpr int kMostRestarts = 5;
+constexpr int kMostSubmitted = 3;  // of one run
 
 volatile sig_atomic_t interrupts = 0;
 
@@ -110,8 +111,24 @@ absl::Status RunQueue::Submit(const QueuedRun& run) {
     // A controller that is just dying is started again by TendController.
     return absl::IsUnavailable(reply.status()) ? absl::OkStatus() : reply.status();
   }
-  submitted_[run.name] = true;
+  ++submitted_[run.name];
   return absl::OkStatus();
+}
+
+absl::StatusOr<bool> RunQueue::Collect(const RunView& view, const OnDone& on_done) {
+  const int submitted = submitted_[view.run()];
+  if (view.phase() == "succeeded") {
+    // A run that ends while its controller is away may not have been heard to the end. It is
+    // complete on disk and only tells it again.
+    const absl::Status status = on_done(view);
+    if (absl::IsNotFound(status) && submitted < kMostSubmitted) return false;
+    LR_RETURN_IF_ERROR(status);
+    return true;
+  }
+  if (submitted == 0) return false;  // an earlier sweep's, that was stopped
+  return absl::FailedPreconditionError(
+      absl::StrCat(view.run(), " ", view.phase(), " at step ", view.step(), ": ", view.reason(),
+                   "\nlongrun logs ", view.run(), " --state ", state_.path, " tells more"));
 }
 
 absl::Status RunQueue::RunAll(const std::vector<QueuedRun>& runs, const OnDone& on_done,
@@ -137,17 +154,13 @@ absl::Status RunQueue::RunAll(const std::vector<QueuedRun>& runs, const OnDone& 
     for (const QueuedRun& run : runs) {
       if (done.count(run.name) > 0) continue;
       const auto found = views.find(run.name);
-      const RunView* view = found == views.end() ? nullptr : found->second;
-      if (view != nullptr && !view->over()) continue;
-      if (view != nullptr && view->phase() == "succeeded") {
-        LR_RETURN_IF_ERROR(on_done(*view));
-        done.insert(run.name);
-        continue;
-      }
-      if (view != nullptr && submitted_[run.name]) {
-        return absl::FailedPreconditionError(absl::StrCat(
-            run.name, " ", view->phase(), " at step ", view->step(), ": ", view->reason(),
-            "\nlongrun logs ", run.name, " --state ", state_.path, " tells more"));
+      if (found != views.end()) {
+        if (!found->second->over()) continue;
+        LR_ASSIGN_OR_RETURN(const bool collected, Collect(*found->second, on_done));
+        if (collected) {
+          done.insert(run.name);
+          continue;
+        }
       }
       // New, or one of an earlier sweep that was stopped: it goes on from its checkpoint.
       if (room-- > 0) LR_RETURN_IF_ERROR(Submit(run));

@@ -33,9 +33,10 @@ class RunQueue {
 
   using OnDone = std::function<absl::Status(const api::v1::RunView&)>;
   using OnFrame = std::function<void(const std::vector<api::v1::RunView>& under_way)>;
-  // Returns when all have succeeded; in their order they are begun. `on_done` hears of each once,
-  // of those that succeeded earlier too, and `on_frame` ten times a second. An error of on_done is
-  // passed on. Cancelled: Ctrl-C. FailedPrecondition: a run failed, and why.
+  // Returns when all have succeeded; in their order they are begun. `on_done` hears of each, of
+  // those that succeeded earlier too, and `on_frame` ten times a second. An error of on_done is
+  // passed on; but NotFound, that the run left nothing to collect, has it begun once more.
+  // Cancelled: Ctrl-C. FailedPrecondition: a run failed, and why.
   absl::Status RunAll(const std::vector<QueuedRun>& runs, const OnDone& on_done,
                       const OnFrame& on_frame);
 
@@ -43,13 +44,15 @@ class RunQueue {
   absl::Status StartController();
   absl::Status TendController();
   absl::Status Submit(const QueuedRun& run);
+  // Whether the run, in a final phase, is done with; false: it is to be begun again.
+  absl::StatusOr<bool> Collect(const api::v1::RunView& view, const OnDone& on_done);
 
   const StateFolder state_;
   const int parallel_;
   api::Client client_;
   std::unique_ptr<ControllerProcess> controller_;
-  std::map<std::string, bool> submitted_;  // by us
-  int restarts_ = 0;                       // of the controller, with no answer between
+  std::map<std::string, int> submitted_;  // by us, how often
+  int restarts_ = 0;                      // of the controller, with no answer between
 };
 
 }  // namespace longrun::cli

@@ -101,16 +101,19 @@ class Sweep {
     return {run.name, scaling::ManifestYaml(outcome_.config, run, folder_.config(run))};
   }
 
-  // What a finished run reached. The sizes are those that were asked for, or it is an error.
+  // What a finished run reached. NotFound: it did not say.
   absl::StatusOr<SweepResult> ResultOf(const SweepRun& run, const RunView& view) {
     const auto loss = view.metrics().find("validation_loss");
-    if (loss == view.metrics().end() || !std::isfinite(loss->second) || loss->second <= 0) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(run.name, ": ended without a validation loss"));
+    if (loss == view.metrics().end() || view.total_steps() == 0) {
+      return absl::NotFoundError(absl::StrCat(run.name, ": ended without a validation loss"));
     }
-    if (view.step() != run.steps) {
-      return absl::FailedPreconditionError(absl::StrCat(run.name, ": ended at step ", view.step(),
-                                                        " where ", run.steps, " were asked for"));
+    if (!std::isfinite(loss->second) || loss->second <= 0) {
+      return absl::FailedPreconditionError(
+          absl::StrFormat("%s: its validation loss is %f", run.name, loss->second));
+    }
+    if (view.total_steps() != run.steps) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          run.name, ": made ", view.total_steps(), " steps where ", run.steps, " were asked for"));
     }
     SweepResult result;
     result.loss = loss->second;

@@ -166,6 +166,35 @@ class Loop(Sweep):
         view = json.loads(answer.stdout)["runs"][0]
         self.assertGreater(view["submitted"], report["registered"])
 
+    def running(self, part):
+        """The name of a run under way that has `part` in it, once there is one."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            answer = subprocess.run(
+                [BIN / "longrun", "status", "--json", "--state", self.out / "state"], env=self.env,
+                capture_output=True, text=True, check=False)
+            for run in json.loads(answer.stdout)["runs"] if answer.returncode == 0 else []:
+                if part in run["run"] and run["phase"] == "running" and run["step"] > 0:
+                    return run["run"]
+            time.sleep(0.02)
+        self.fail(f"no run with {part} was ever under way")
+
+    def fault(self, *words):
+        subprocess.run([BIN / "longrun", "fault", *words, "--state", self.out / "state"],
+                       env=self.env, capture_output=True, check=True)
+
+    def test_outlives_its_controller_and_finishes_runs_whose_rank_died(self):
+        child = self.begun(lambda: len(self.results()) >= 1, self.write(), "--json")
+        self.fault("kill-controller")
+        # The target lasts for seconds: it is not over before it is killed.
+        target = self.running("-d66-")
+        self.fault("kill-rank", target, "--rank", "0")
+        out = child.communicate(timeout=PATIENCE)[0]
+        self.assertEqual(child.returncode, 0, out)
+        self.assertEqual(len(self.results()), RUNS)
+        self.assertGreaterEqual(self.starts(target), 2)
+        self.assertEqual(self.left_running(), [])
+
     def test_other_settings_need_another_folder(self):
         self.kill(self.begun((self.out / "state").exists, self.write()), signal.SIGINT)
         answer = self.sweep(self.write(SWEEP.replace("value: 0.008", "value: 0.02")))
