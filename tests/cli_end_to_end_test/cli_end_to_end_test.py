@@ -424,7 +424,10 @@ class Controllers(Cli):
 class Terminal(Cli):
 
     def test_the_panel_is_drawn_in_place_and_fits(self):
-        primary, secondary = pty.openpty()
+        try:
+            primary, secondary = pty.openpty()
+        except OSError as error:  # a chroot without /dev/pts
+            self.skipTest(f"this machine gives no terminals: {error}")
         fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
         path = self.write(manifest(command=[*PROGRAM, "20", "0.05"], ranks=2, spares=1))
         child = subprocess.Popen([BIN, "run", str(path)], stdin=secondary, stdout=secondary,
