@@ -398,6 +398,22 @@ class Controllers(Cli):
         self.assertEqual(self.longrun("up", "--detach").returncode, 0)
         self.wait_for("the end", lambda: self.status().get("phase") == "succeeded")
 
+    def test_runs_that_end_between_two_controllers_are_heard_to_the_end(self):
+        self.assertEqual(self.longrun("up", "--detach", "--nodes", "1").returncode, 0)
+        for i in range(8):
+            name = f"short{i}"
+            path = self.write(manifest(name, [*PROGRAM, "20", "0.01"]))
+            self.assertEqual(self.longrun("run", path, "--detach").returncode, 0)
+            # From before its process is there until after its last step.
+            time.sleep(0.07 * i)
+            os.kill(self.controller_pid(), signal.SIGKILL)
+            time.sleep(0.8 if i % 2 else 0)
+            self.assertEqual(self.longrun("up", "--detach", "--nodes", "1").returncode, 0)
+            view = self.wait_for(f"{name}'s end", lambda run=name: (
+                self.status(run) if self.status(run).get("phase") == "succeeded" else None))
+            self.assertEqual((view["step"], view["tokens"]), (20, 2000), view)
+            self.assertEqual(view["metrics"]["validation_loss"], 1.25, view)
+
     def test_logs_follow_until_the_end(self):
         self.assertEqual(self.longrun("up", "--detach").returncode, 0)
         path = self.write(manifest(
