@@ -1,5 +1,6 @@
 // Logits to a token. One Sampler for each choice of a request, on the engine's thread; the result
-// is a function of (logits, config, choice, the tokens so far): never of the batch.
+// is a function of (logits, config, choice, the tokens so far): never of the batch. Logprobs are
+// those before the constraint: what the model would have said unbound.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +32,10 @@ class Sampler {
   absl::StatusOr<Sampled> Next(std::span<const float> logits);
 
   // Speculation: `logits` [draft.size() + 1, vocab_size] follow the last token and each of the
-  // draft's. Returns the accepted tokens and one more, as Next would have made them one by one.
+  // draft's. Returns the accepted tokens and one more, as Next would have made them one by one:
+  // each position draws its own token with its own random number, and the draft holds while it
+  // agrees. So the result is exact, not in distribution alone. Ends early where the text is
+  // complete or, after the first, where Next would fail.
   absl::StatusOr<std::vector<Sampled>> Verify(std::span<const float> logits,
                                               std::span<const TokenId> draft);
 

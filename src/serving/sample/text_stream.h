@@ -1,4 +1,5 @@
-// Tokens of one choice to text as it may be shown: whole characters, nothing of a stop string.
+// Tokens of one choice to text as it may be shown: whole characters, nothing of a stop string. The
+// stop string that is complete first ends the text, of several that are at once the longest.
 #pragma once
 
 #include <cstdint>
@@ -6,12 +7,13 @@
 #include <vector>
 
 #include "model/tokenizer.h"
+#include "model/utf8.h"
 
 namespace longrun::serving {
 
 class TextStream {
  public:
-  // The tokenizer outlives it. Special tokens have no text.
+  // The tokenizer outlives it. Special tokens have no text; empty stop strings stop nothing.
   TextStream(const model::Tokenizer& tokenizer, std::vector<std::string> stop);
 
   struct Piece {
@@ -23,9 +25,21 @@ class TextStream {
   std::string Flush();
 
  private:
+  // One stop string and how much of it the text ends with (Knuth, Morris and Pratt 1977).
+  struct Stop {
+    std::string text;
+    std::vector<size_t> fallback;  // [i]: of text's first i + 1 bytes, the border's length
+    size_t matched = 0;
+    bool Take(char next);  // true: the whole of it
+  };
+  Piece Show(const std::string& text);
+
   const model::Tokenizer* tokenizer_;
-  std::vector<std::string> stop_;
-  std::string held_;  // not yet shown
+  std::vector<Stop> stops_;
+  model::Utf8Stream utf8_;
+  // From `shown_` on not yet shown: it may become a stop string.
+  std::string held_;
+  size_t shown_ = 0;
   bool stopped_ = false;
 };
 

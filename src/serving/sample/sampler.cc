@@ -1,0 +1,277 @@
+#include "serving/sample/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "base/check.h"
+#include "base/random.h"
+#include "serving/sample/penalties.h"
+#include "serving/sample/row.h"
+
+namespace longrun::serving {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// Rows that live for one call: of the thread rather than of each of thousands of choices.
+struct Scratch {
+  std::vector<float> logits;
+  std::vector<float> weights;
+  std::vector<double> block_sums;
+  std::vector<uint32_t> mask;
+};
+Scratch& ThreadScratch() {
+  static thread_local Scratch scratch;
+  return scratch;
+}
+
+// Uniform in [0, 1), of the seed, the choice and the token's place alone.
+double UniformOf(uint64_t seed, int64_t choice, int64_t place) {
+  constexpr uint64_t kGolden = 0x9e3779b97f4a7c15ull;
+  uint64_t h = Mix64(seed + kGolden);
+  h = Mix64((h ^ static_cast<uint64_t>(choice)) + kGolden);
+  h = Mix64((h ^ static_cast<uint64_t>(place)) + kGolden);
+  return static_cast<double>(h >> 11) * 0x1.0p-53;
+}
+
+struct Candidate {
+  TokenId token;
+  float weight;
+};
+
+bool Likelier(const Candidate& a, const Candidate& b) {
+  return a.weight != b.weight ? a.weight > b.weight : a.token < b.token;
+}
+
+double Sum(std::span<const Candidate> candidates) {
+  double sum = 0;
+  for (const Candidate& c : candidates) sum += c.weight;
+  return sum;
+}
+
+// Keeps the fewest, likeliest, whose weights sum to at least `mass` (Holtzman et al. 2020), in
+// their order. Halves what the last of them may be in, so takes linear time.
+void KeepNucleus(double mass, std::vector<Candidate>* candidates) {
+  std::vector<Candidate> ranked = *candidates;
+  auto begin = ranked.begin();
+  auto end = ranked.end();
+  while (end - begin > 1) {
+    const auto middle = begin + (end - begin) / 2;
+    std::nth_element(begin, middle, end, Likelier);
+    const double likelier = Sum({begin, middle});
+    if (likelier >= mass) {
+      end = middle;
+    } else {
+      mass -= likelier;
+      begin = middle;
+    }
+  }
+  const Candidate last = *begin;
+  std::erase_if(*candidates, [&](const Candidate& c) { return Likelier(last, c); });
+}
+
+TokenId Draw(std::span<const Candidate> candidates, double uniform) {
+  double left = uniform * Sum(candidates);
+  for (const Candidate& c : candidates) {
+    left -= c.weight;
+    if (left < 0) return c.token;
+  }
+  return candidates.back().token;  // rounding; each has a weight above 0
+}
+
+// The same over all tokens: first the block, then the token in it.
+TokenId DrawFromAll(std::span<const float> weights, std::span<const double> block_sums,
+                    double left) {
+  size_t block = 0;
+  while (block + 1 < block_sums.size() && left >= block_sums[block]) left -= block_sums[block++];
+  size_t last = 0;
+  const size_t begin = block * kRowBlock;
+  const size_t end = std::min<size_t>(begin + kRowBlock, weights.size());
+  for (size_t i = begin; i < end; ++i) {
+    if (weights[i] == 0) continue;
+    last = i;
+    left -= weights[i];
+    if (left < 0) return static_cast<TokenId>(i);
+  }
+  if (last > 0 || weights[0] > 0) return static_cast<TokenId>(last);
+  // Rounding led into a last block without weight: the likeliest then.
+  return static_cast<TokenId>(std::max_element(weights.begin(), weights.end()) - weights.begin());
+}
+
+float ScaleOf(double temperature) {
+  return static_cast<float>(std::clamp(1 / temperature, 1e-30, 1e30));  // -inf stays -inf
+}
+
+std::vector<Candidate> AtLeast(std::span<const float> weights, float least) {
+  std::vector<TokenId> tokens;
+  AppendAtLeast(weights, least, &tokens);
+  std::vector<Candidate> candidates;
+  for (const TokenId t : tokens) candidates.push_back({t, weights[static_cast<size_t>(t)]});
+  return candidates;
+}
+
+// A superset of the nucleus: the tokens over a threshold that is lowered until it is one.
+std::vector<Candidate> HeaviestUpTo(std::span<const float> weights, double mass) {
+  std::vector<Candidate> candidates;
+  for (const float least : {0x1p-6f, 0x1p-10f, 0x1p-15f, std::numeric_limits<float>::min()}) {
+    candidates = AtLeast(weights, least);
+    if (Sum(candidates) >= mass) break;
+  }
+  return candidates;
+}
+
+Logprobs LogprobsAt(std::span<const float> logits, const Peak& peak, TokenId token, int64_t top) {
+  const double log_sum = std::log(SumOfExp(logits, peak.value));
+  const auto logprob = [&](TokenId t) {
+    return static_cast<float>(logits[static_cast<size_t>(t)] - peak.value - log_sum);
+  };
+  Logprobs out;
+  out.chosen = {token, logprob(token)};
+  if (top <= 0) return out;
+  const auto size = static_cast<int64_t>(logits.size());
+  for (const TokenId t : Largest(logits, std::min(top, size))) out.top.push_back({t, logprob(t)});
+  std::stable_sort(out.top.begin(), out.top.end(),
+                   [](const auto& a, const auto& b) { return a.logprob > b.logprob; });
+  return out;
+}
+
+}  // namespace
+
+struct Sampler::State {
+  SamplingConfig config;
+  int64_t choice;
+  size_t vocab_size;
+  Penalties penalties;
+  std::unique_ptr<ConstraintState> constraint;
+  int64_t place = 0;  // how many tokens were generated
+
+  // Bias and penalties; the row itself where there are none.
+  std::span<float> Adjusted(std::span<const float> logits, Scratch* scratch) const {
+    scratch->logits.assign(logits.begin(), logits.end());
+    for (const auto& [token, bias] : config.logit_bias) {
+      scratch->logits[static_cast<size_t>(token)] += bias;
+    }
+    penalties.Apply(scratch->logits);
+    return scratch->logits;
+  }
+
+  void Constrain(std::span<float> logits, Scratch* scratch) const {
+    scratch->mask.assign((vocab_size + 31) / 32, 0);
+    constraint->Mask(scratch->mask);
+    for (size_t word = 0; word < scratch->mask.size(); ++word) {
+      const uint32_t bits = scratch->mask[word];
+      if (bits == ~0u) continue;
+      const size_t end = std::min(vocab_size, (word + 1) * 32);
+      for (size_t t = word * 32; t < end; ++t) {
+        if ((bits >> (t % 32) & 1) == 0) logits[t] = -kInfinity;
+      }
+    }
+  }
+
+  TokenId Choose(std::span<const float> logits, const Peak& peak, Scratch* scratch) const {
+    if (config.temperature == 0 || config.top_k == 1) return peak.token;
+    const double uniform = UniformOf(config.seed, choice, place);
+    const float scale = ScaleOf(config.temperature);
+    std::vector<Candidate> candidates;
+    double mass = 0;
+    if (config.top_k > 0 && config.top_k < static_cast<int64_t>(vocab_size)) {
+      candidates = Weighted(Largest(logits, config.top_k), logits, peak, scale, scratch);
+      mass = Sum(candidates);
+    } else {
+      scratch->weights.resize(vocab_size);
+      mass = Weigh(logits, peak.value, scale, scratch->weights, &scratch->block_sums);
+      if (config.top_p == 1 && config.min_p == 0) {
+        return DrawFromAll(scratch->weights, scratch->block_sums, uniform * mass);
+      }
+      candidates = config.top_p < 1 ? HeaviestUpTo(scratch->weights, config.top_p * mass)
+                                    : AtLeast(scratch->weights, static_cast<float>(config.min_p));
+    }
+    if (config.top_p < 1) KeepNucleus(config.top_p * mass, &candidates);
+    const auto least = static_cast<float>(config.min_p);  // the likeliest weighs 1
+    std::erase_if(candidates, [&](const Candidate& c) { return c.weight < least; });
+    return Draw(candidates, uniform);
+  }
+
+  static std::vector<Candidate> Weighted(const std::vector<TokenId>& tokens,
+                                         std::span<const float> logits, const Peak& peak,
+                                         float scale, Scratch* scratch) {
+    std::vector<float> row;
+    for (const TokenId t : tokens) row.push_back(logits[static_cast<size_t>(t)]);
+    scratch->weights.resize(tokens.size());
+    Weigh(row, peak.value, scale, scratch->weights, &scratch->block_sums);
+    std::vector<Candidate> candidates;
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      if (scratch->weights[i] > 0) candidates.push_back({tokens[i], scratch->weights[i]});
+    }
+    return candidates;
+  }
+};
+
+Sampler::Sampler(const SamplingConfig& config, int64_t choice, int64_t vocab_size,
+                 std::span<const TokenId> prompt, std::unique_ptr<ConstraintState> constraint)
+    : state_(new State{config, choice, static_cast<size_t>(vocab_size), Penalties(config, prompt),
+                       std::move(constraint)}) {}
+Sampler::~Sampler() = default;
+Sampler::Sampler(Sampler&&) noexcept = default;
+Sampler& Sampler::operator=(Sampler&&) noexcept = default;
+
+absl::StatusOr<Sampled> Sampler::Next(std::span<const float> logits) {
+  State& s = *state_;
+  LR_CHECK_EQ(logits.size(), s.vocab_size);
+  Scratch& scratch = ThreadScratch();
+  const bool adjusts = !s.config.logit_bias.empty() || s.penalties.active();
+  std::span<float> own;
+  if (adjusts || s.constraint != nullptr) {
+    own = s.Adjusted(logits, &scratch);
+    logits = own;
+  }
+  Peak peak = FindPeak(logits);
+  if (!peak.valid) return absl::FailedPreconditionError("the model's logits are not numbers");
+  const bool wants_logprobs = s.config.top_logprobs >= 0;
+  Sampled sampled;
+  std::vector<float> unbound;  // for the logprobs, which are those before the constraint
+  const Peak unbound_peak = peak;
+  if (s.constraint != nullptr) {
+    if (wants_logprobs) unbound.assign(own.begin(), own.end());
+    s.Constrain(own, &scratch);
+    peak = FindPeak(logits);
+    if (!peak.valid) return absl::FailedPreconditionError("no token may follow by the format");
+  }
+  sampled.token = s.Choose(logits, peak, &scratch);
+  if (wants_logprobs) {
+    sampled.logprobs = LogprobsAt(unbound.empty() ? logits : std::span<const float>(unbound),
+                                  unbound_peak, sampled.token, s.config.top_logprobs);
+  }
+  if (s.constraint != nullptr) LR_CHECK(s.constraint->Accept(sampled.token));
+  s.penalties.Add(sampled.token);
+  ++s.place;
+  return sampled;
+}
+
+absl::StatusOr<std::vector<Sampled>> Sampler::Verify(std::span<const float> logits,
+                                                     std::span<const TokenId> draft) {
+  const size_t row = state_->vocab_size;
+  LR_CHECK_EQ(logits.size(), (draft.size() + 1) * row);
+  std::vector<Sampled> accepted;
+  for (size_t i = 0; i <= draft.size(); ++i) {
+    absl::StatusOr<Sampled> next = Next(logits.subspan(i * row, row));
+    if (!next.ok() && accepted.empty()) return next.status();
+    if (!next.ok()) break;
+    accepted.push_back(*std::move(next));
+    if (complete() || i == draft.size() || accepted.back().token != draft[i]) break;
+  }
+  return accepted;
+}
+
+bool Sampler::complete() const {
+  return state_->constraint != nullptr && state_->constraint->complete();
+}
+
+Logprobs LogprobsOf(std::span<const float> logits, TokenId token, int64_t top) {
+  LR_CHECK(token >= 0 && static_cast<size_t>(token) < logits.size());
+  return LogprobsAt(logits, FindPeak(logits), token, top);
+}
+
+}  // namespace longrun::serving
