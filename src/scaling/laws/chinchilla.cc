@@ -37,12 +37,7 @@ class Chinchilla final : public TermSum {
     Allocation best;
     best.params = std::exp(log_g + beta / (alpha + beta) * log_nd);
     best.tokens = std::exp(-log_g + alpha / (alpha + beta) * log_nd);
-    best.compute = compute_flop;
-    Point point;
-    point.params = best.params;
-    point.tokens = best.tokens;
-    best.loss = Loss(natural, point);
-    return best;
+    return WithLoss(natural, best, compute_flop);
   }
 };
 

@@ -121,12 +121,7 @@ class Kaplan final : public Law {
     const double log_n = (std::log(ratio) + log_a - log_b + log_nd) / (ratio + 1);
     best.params = std::exp(log_n);
     best.tokens = std::exp(log_nd - log_n);
-    best.compute = compute_flop;
-    Point point;
-    point.params = best.params;
-    point.tokens = best.tokens;
-    best.loss = Loss(natural, point);
-    return best;
+    return WithLoss(natural, best, compute_flop);
   }
 };
 

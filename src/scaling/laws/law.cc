@@ -16,6 +16,15 @@ double Law::Loss(const Vector& natural, const Point& point) const {
   return std::exp(LogLoss(FeaturesOf(point), FromNatural(natural, origin), nullptr, nullptr));
 }
 
+Allocation Law::WithLoss(const Vector& natural, Allocation best, double compute_flop) const {
+  Point point;
+  point.params = best.params;
+  point.tokens = best.tokens;
+  best.compute = compute_flop;
+  best.loss = Loss(natural, point);
+  return best;
+}
+
 const std::vector<const Law*>& AllLaws() {
   static const std::vector<const Law*> laws{
       &ChinchillaLaw(),  &KaplanLaw(),      &OvertrainingLaw(), &PowerComputeLaw(),

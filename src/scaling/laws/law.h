@@ -89,6 +89,10 @@ class Law {
   // the law reads.
   double Loss(const Vector& natural, const Point& point) const;
   int parameter_count() const { return static_cast<int>(parameters().size()); }
+
+ protected:
+  // `best` has params and tokens: the rest of it.
+  Allocation WithLoss(const Vector& natural, Allocation best, double compute_flop) const;
 };
 
 // Each in the file of its name.

@@ -40,12 +40,7 @@ class Overtraining final : public TermSum {
     Allocation best;
     best.params = std::sqrt(compute_flop / (kFlopPerParamToken * m));
     best.tokens = best.params * m;
-    best.compute = compute_flop;
-    Point point;
-    point.params = best.params;
-    point.tokens = best.tokens;
-    best.loss = Loss(natural, point);
-    return best;
+    return WithLoss(natural, best, compute_flop);
   }
 };
 
