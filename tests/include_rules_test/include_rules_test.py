@@ -29,6 +29,7 @@ MAY_INCLUDE = {
     "model": {"base", "include"},
     "training": {"model", "base", "include"},
     "serving": {"training", "model", "base", "include", "net"},
+    "worker": {"serving", "training", "model", "base", "include", "net"},
     "api": {"control", "fleet", "net", "base", "proto"},
     "cli": POLICIES | {"api", "agent", "engine", "engine/local", "engine/kubernetes", "control",
                        "fleet", "net", "scaling", "base", "proto", "include"},
@@ -47,13 +48,13 @@ TEST_MAY_INCLUDE = {
 
 # Libraries that live in some folders and nowhere else: how their headers begin -> folders.
 LIBRARIES = {
-    "libtorch": (("torch/", "ATen/", "c10/", "gloo/"), {"model", "training", "serving"}),
+    "libtorch": (("torch/", "ATen/", "c10/", "gloo/"), {"model", "training", "serving", "worker"}),
     "gRPC": (("grpc/", "grpcpp/"), {"engine/local", "agent", "api", "cli", "proto"}),
     "protobuf": (("google/protobuf/",), {"engine/local", "agent", "api", "cli", "proto"}),
     "SQLite": (("sqlite3.h",), {"control"}),
     "yaml-cpp": (("yaml-cpp/",), {"base"}),
     "Eigen": (("Eigen/",), {"scaling"}),
-    "CLI11": (("CLI/",), {"cli", "agent", "training", "serving"}),
+    "CLI11": (("CLI/",), {"cli", "agent", "worker"}),
     "Boost.Asio, Boost.Beast": (("boost/asio", "boost/beast"), {"net"}),
     "Boost.Math": (("boost/math/",), {"scaling"}),
     "OpenSSL": (("openssl/",), {"net"}),

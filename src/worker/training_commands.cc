@@ -1,19 +1,11 @@
-// longrun-worker: trains models, and does what goes with it. Subcommands and their flags; the work
-// is in the other files of this folder.
-#include <execinfo.h>
-#include <fcntl.h>
-#include <unistd.h>
-#include <csignal>
-
-#include <atomic>
+// Training and what goes with it: subcommands and their flags; the work is in src/training.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <functional>
 #include <iostream>
-#include <thread>
+#include <iterator>
+#include <memory>
 
-#include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -23,69 +15,13 @@
 #include "training/threads.h"
 #include "training/trained_model.h"
 #include "training/trainer.h"
+#include "worker/commands.h"
+#include "worker/stop_signals.h"
 
-namespace longrun::training {
+namespace longrun::worker {
 namespace {
 
-// EX_CONFIG: the command line, the configuration or an input is wrong. Longrun does not try again
-// what ends with it.
-constexpr int kWrongConfiguration = 78;
-
-// 0: done. 1: the work failed.
-int ExitCode(const absl::Status& status) {
-  if (status.ok()) return 0;
-  fprintf(stderr, "longrun-worker: %s\n", std::string(status.message()).c_str());
-  return absl::IsInvalidArgument(status) || absl::IsNotFound(status) ? kWrongConfiguration : 1;
-}
-
-// Turns SIGTERM and SIGINT into a wish to stop, on a thread, where anything may be called. A second
-// signal ends the program at once. (A handler, not a mask: libraries start threads before main
-// does.)
-class StopSignals {
- public:
-  explicit StopSignals(std::function<void()> stop) {
-    if (pipe2(pipe_, O_CLOEXEC) != 0) return;
-    struct sigaction action = {};
-    action.sa_handler = [](int signal) {
-      const auto byte = static_cast<char>(signal);
-      if (write(pipe_[1], &byte, 1) < 0) _exit(128 + signal);
-    };
-    action.sa_flags = SA_RESTART;
-    sigaction(SIGTERM, &action, nullptr);
-    sigaction(SIGINT, &action, nullptr);
-    std::thread([stop = std::move(stop)] {
-      Next();
-      stop();
-      _exit(128 + Next());
-    }).detach();
-  }
-
- private:
-  static int Next() {
-    char signal = 0;
-    while (read(pipe_[0], &signal, 1) < 0) {
-    }
-    return signal;
-  }
-  static inline int pipe_[2] = {-1, -1};
-};
-
-// A crash leaves its stack in the rank's log before it ends the process as it would have anyway.
-void ShowStackOnCrash() {
-  struct sigaction action = {};
-  action.sa_handler = [](int signal) {
-    void* frames[64];
-    const int count = backtrace(frames, 64);
-    backtrace_symbols_fd(frames, count, 2);
-    raise(signal);
-  };
-  action.sa_flags = SA_RESETHAND | SA_NODEFER;
-  for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) {
-    sigaction(signal, &action, nullptr);
-  }
-  void* frame[1];
-  backtrace(frame, 1);  // loads what it needs now, not in the handler
-}
+using namespace training;  // NOLINT: this file is its command line
 
 std::string RunFolder(const std::string& flag) {
   if (!flag.empty()) return flag;
@@ -175,25 +111,14 @@ std::string StandardInput() {
   return std::string(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
 }
 
-// Builds the command line; each subcommand leaves what to do in `*work`.
-class Commands {
+class TrainingCommands {
  public:
-  Commands() {
-    app_.require_subcommand(1);
+  TrainingCommands(CLI::App* app, Work* work) : app_(*app), work_(*work) {
     AddTrain();
     AddTokenizer();
     AddPrepare();
     AddSample();
     AddEvaluate();
-  }
-
-  int Run(int argc, char** argv) {
-    try {
-      app_.parse(argc, argv);
-    } catch (const CLI::ParseError& error) {
-      return app_.exit(error) == 0 ? 0 : kWrongConfiguration;
-    }
-    return ExitCode(work_());
   }
 
  private:
@@ -309,9 +234,8 @@ class Commands {
         [this] { work_ = [this] { return EvaluateFile(model_, tokens_, sequences_); }; });
   }
 
-  CLI::App app_{"Trains GPT models; the part of Longrun that runs on the accelerators.",
-                "longrun-worker"};
-  std::function<absl::Status()> work_;
+  CLI::App& app_;
+  Work& work_;
   std::string config_, folder_, tokenizer_, text_, model_, tokens_;
   TokenizerTraining training_;
   Preparation preparation_;
@@ -322,21 +246,9 @@ class Commands {
 };
 
 }  // namespace
-}  // namespace longrun::training
 
-int main(int argc, char** argv) {
-  longrun::training::ShowStackOnCrash();
-  const char* level = getenv("LONGRUN_LOG");
-  longrun::SetUpLog("longrun-worker", "", level != nullptr ? level : "info");
-  int code = 1;
-  try {
-    code = longrun::training::Commands().Run(argc, argv);
-  } catch (const std::exception& error) {
-    // Libraries report what they cannot do (memory, devices) this way.
-    fprintf(stderr, "longrun-worker: %s\n", error.what());
-  }
-  fflush(stdout);
-  fflush(stderr);
-  // Threads that still wait for dead peers must not hold up the end.
-  _exit(code);
+std::shared_ptr<void> AddTrainingCommands(CLI::App* app, Work* work) {
+  return std::make_shared<TrainingCommands>(app, work);
 }
+
+}  // namespace longrun::worker
