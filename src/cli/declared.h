@@ -32,5 +32,6 @@ void DeclareBacktest(const Declare& declare);
 void DeclarePredict(const Declare& declare);
 void DeclareCheck(const Declare& declare);
 void DeclareSweep(const Declare& declare);
+void DeclareServe(const Declare& declare);
 
 }  // namespace longrun::cli

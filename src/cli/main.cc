@@ -70,6 +70,7 @@ class CommandLine {
     DeclarePredict(declare);
     DeclareCheck(declare);
     DeclareSweep(declare);
+    DeclareServe(declare);
     AddCompletion();
   }
 
