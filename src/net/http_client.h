@@ -56,7 +56,9 @@ class EventStream {
   void Feed(std::string_view bytes, const std::function<void(std::string_view)>& on_data);
 
  private:
-  std::string pending_;
+  std::string pending_;  // of a line that is not whole
+  std::string data_;     // of an event that is not
+  bool has_data_ = false;
 };
 
 }  // namespace longrun::net

@@ -1,0 +1,568 @@
+#include "net/connection.h"
+
+#include <boost/asio/ssl.hpp>
+
+#include <ctime>
+#include <type_traits>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+
+namespace longrun::net {
+namespace {
+
+using boost::system::error_code;
+
+constexpr size_t kReadBytes = 8192;
+// Sent ahead while an answer is under way; beyond it nothing is read until that is done.
+constexpr size_t kMostAheadBytes = 65536;
+constexpr double kLingerSeconds = 2;
+constexpr int64_t kLingerBytes = 1 << 20;
+
+const char* ReasonOf(int status) {
+  switch (status) {
+    case 100:
+      return "Continue";
+    case 200:
+      return "OK";
+    case 201:
+      return "Created";
+    case 204:
+      return "No Content";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 408:
+      return "Request Timeout";
+    case 409:
+      return "Conflict";
+    case 413:
+      return "Content Too Large";
+    case 415:
+      return "Unsupported Media Type";
+    case 417:
+      return "Expectation Failed";
+    case 422:
+      return "Unprocessable Content";
+    case 429:
+      return "Too Many Requests";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 500:
+      return "Internal Server Error";
+    case 501:
+      return "Not Implemented";
+    case 503:
+      return "Service Unavailable";
+    case 505:
+      return "HTTP Version Not Supported";
+  }
+  return "Unknown";
+}
+
+std::string HttpDate() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  char text[64];
+  return {text, std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts)};
+}
+
+// Header values come from handlers, which may have them from clients.
+std::string Clean(std::string value) {
+  for (char& c : value) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+  }
+  return value;
+}
+
+Tcp::socket& SocketOf(Tcp::socket& stream) { return stream; }
+Tcp::socket& SocketOf(TlsStream& stream) { return stream.next_layer(); }
+
+class AnswerTo final : public Responder {
+ public:
+  AnswerTo(std::shared_ptr<Exchange> exchange, uint64_t number)
+      : exchange_(std::move(exchange)), number_(number) {}
+  ~AnswerTo() override { exchange_->Forgotten(number_); }
+  void Send(Response response) override { exchange_->Send(number_, std::move(response)); }
+  void Begin(Response head) override { exchange_->Begin(number_, std::move(head)); }
+  bool Write(std::string chunk) override { return exchange_->Write(number_, std::move(chunk)); }
+  void End() override { exchange_->End(number_); }
+  void OnClosed(std::function<void()> closed) override {
+    exchange_->OnClosed(number_, std::move(closed));
+  }
+
+ private:
+  const std::shared_ptr<Exchange> exchange_;
+  const uint64_t number_;
+};
+
+struct Deadline {
+  explicit Deadline(const asio::any_io_executor& executor) : timer(executor) {}
+  asio::steady_timer timer;
+  uint64_t set = 0;  // a wait that was queued before it was set anew or cancelled tells nothing
+  void Cancel() {
+    ++set;
+    timer.cancel();
+  }
+};
+
+template <class Stream>
+class Connection final : public ConnectionBase,
+                         public Exchange,
+                         public std::enable_shared_from_this<Connection<Stream>> {
+ public:
+  template <class... Args>
+  explicit Connection(std::shared_ptr<ServerCore> core, Args&&... args)
+      : core_(std::move(core)),
+        stream_(std::forward<Args>(args)...),
+        strand_(asio::make_strand(core_->io)),
+        read_deadline_(strand_),
+        write_deadline_(strand_),
+        body_(core_->options.body_bytes) {
+    ++core_->connections;
+  }
+  ~Connection() override { --core_->connections; }
+
+  void Start() override {
+    asio::dispatch(strand_, [self = this->shared_from_this()] { self->Handshake(); });
+  }
+  void Close() override {
+    asio::post(strand_, [self = this->shared_from_this()] { self->CloseNow(); });
+  }
+  void CloseIfIdle() override {
+    asio::post(strand_, [self = this->shared_from_this()] {
+      if (!self->handling_ && self->in_.empty()) self->CloseNow();
+    });
+  }
+
+  // ---- answers, from any thread ----
+
+  void Send(uint64_t number, Response response) override {
+    const std::lock_guard lock(mutex_);
+    if (!Current(number) || begun_) return;
+    begun_ = true;
+    const bool no_body = head_only_ || response.status == 204;
+    out_ += HeadOf(response, keep_alive_, Framing::kLength);
+    if (!no_body) out_ += response.body;
+    Complete();
+  }
+
+  void Begin(uint64_t number, Response head) override {
+    const std::lock_guard lock(mutex_);
+    if (!Current(number) || begun_) return;
+    begun_ = true;
+    if (http_1_0_) keep_alive_ = false;  // its stream ends with the connection
+    out_ += HeadOf(head, keep_alive_, http_1_0_ ? Framing::kUntilClose : Framing::kChunked);
+    Wake();
+  }
+
+  bool Write(uint64_t number, std::string chunk) override {
+    const std::lock_guard lock(mutex_);
+    if (!Current(number) || !begun_) return false;
+    if (chunk.empty() || head_only_) return true;
+    if (http_1_0_) {
+      out_ += chunk;
+    } else {
+      absl::StrAppend(&out_, absl::Hex(chunk.size()), "\r\n", chunk, "\r\n");
+    }
+    if (static_cast<int64_t>(out_.size() + unsent_) > core_->options.stream_buffer_bytes) {
+      gone_ = true;  // no more of it; what is unsent goes with the connection
+      Close();
+      return false;
+    }
+    Wake();
+    return true;
+  }
+
+  void End(uint64_t number) override {
+    const std::lock_guard lock(mutex_);
+    if (!Current(number) || !begun_) return;
+    if (!http_1_0_ && !head_only_) out_ += "0\r\n\r\n";
+    Complete();
+  }
+
+  void OnClosed(uint64_t number, std::function<void()> closed) override {
+    {
+      const std::lock_guard lock(mutex_);
+      if (number != number_ || complete_) return;
+      if (!gone_) {
+        on_closed_ = std::move(closed);
+        return;
+      }
+    }
+    closed();
+  }
+
+  void Forgotten(uint64_t number) override {
+    bool begun = false;
+    {
+      const std::lock_guard lock(mutex_);
+      if (!Current(number)) return;
+      begun = begun_;
+    }
+    if (!begun) return Send(number, ErrorResponse({500, "the request was not answered"}));
+    Close();  // a stream cut short must not look whole
+  }
+
+ private:
+  using Self = std::shared_ptr<Connection>;
+
+  // With the mutex: whether an answer to this exchange is still wanted.
+  bool Current(uint64_t number) const { return number == number_ && !complete_ && !gone_; }
+
+  void Complete() {
+    complete_ = true;
+    on_closed_ = nullptr;
+    Wake();
+  }
+
+  // With the mutex: one post for however much is written until it runs.
+  void Wake() {
+    if (waking_) return;
+    waking_ = true;
+    asio::post(strand_, [self = this->shared_from_this()] { self->Flush(); });
+  }
+
+  // ---- on the strand ----
+
+  void Handshake() {
+    error_code ignored;
+    SocketOf(stream_).set_option(Tcp::no_delay(true), ignored);
+    if constexpr (std::is_same_v<Stream, TlsStream>) {
+      SetDeadline(read_deadline_, core_->options.header_seconds, 0);
+      stream_.async_handshake(
+          asio::ssl::stream_base::server,
+          asio::bind_executor(strand_, [self = this->shared_from_this()](error_code error) {
+            if (error) return self->CloseNow();
+            self->Await();
+          }));
+    } else {
+      Await();
+    }
+  }
+
+  // For the next request; what was sent ahead may hold it already.
+  void Await() {
+    stage_ = Stage::kIdle;
+    head_ = {};
+    scanned_ = 0;
+    if (in_.empty() && in_.capacity() > kMostAheadBytes) in_ = std::string();
+    if (core_->draining && in_.empty()) return CloseNow();
+    SetDeadline(read_deadline_, core_->options.idle_seconds, 0);
+    Advance();
+    if (!closed_ && !handling_) Read();
+  }
+
+  void Read() {
+    if (reading_ || closed_ || lingering_) return;
+    reading_ = true;
+    stream_.async_read_some(
+        asio::buffer(bytes_, sizeof bytes_),
+        asio::bind_executor(strand_, [self = this->shared_from_this()](error_code error, size_t n) {
+          self->reading_ = false;
+          if (error || n == 0) return self->CloseNow();
+          self->OnBytes(std::string_view(self->bytes_, n));
+        }));
+  }
+
+  void OnBytes(std::string_view bytes) {
+    if (closed_ || lingering_) return;
+    in_.append(bytes);
+    if (handling_) {
+      if (in_.size() < kMostAheadBytes) Read();
+      return;
+    }
+    Advance();
+    if (!handling_) Read();
+  }
+
+  // Takes from in_ as far as it goes.
+  void Advance() {
+    if (stage_ == Stage::kIdle && !in_.empty()) {
+      // Empty lines before a request are allowed for old clients' sake.
+      while (in_.starts_with("\r\n")) in_.erase(0, 2);
+      if (in_.empty()) return;
+      stage_ = Stage::kHead;
+      SetDeadline(read_deadline_, core_->options.header_seconds, 408);
+    }
+    if (stage_ == Stage::kHead && !TakeHead()) return;
+    if (stage_ == Stage::kBody && TakeBody()) Dispatch();
+  }
+
+  bool TakeHead() {
+    const size_t from = scanned_ < 3 ? 0 : scanned_ - 3;
+    const size_t end = in_.find("\r\n\r\n", from);
+    // A head that ends with bare line feeds is refused by its parser, not waited for.
+    const size_t bare = in_.find("\n\n", from);
+    scanned_ = in_.size();
+    const size_t size = std::min(end == std::string::npos ? end : end + 4,
+                                 bare == std::string::npos ? bare : bare + 2);
+    const auto limit = static_cast<size_t>(core_->options.header_bytes);
+    if (std::min(size, in_.size()) > limit) {
+      Refuse({431, absl::StrCat("the head is larger than ", limit, " bytes")});
+      return false;
+    }
+    if (size == std::string::npos) return false;
+    const HttpError error = ParseRequestHead(std::string_view(in_).substr(0, size), &head_);
+    in_.erase(0, size);
+    if (error.status != 0) {
+      Refuse(error);
+      return false;
+    }
+    if (!head_.chunked && head_.content_length > core_->options.body_bytes) {
+      Refuse({413, absl::StrCat("the body is larger than ", core_->options.body_bytes, " bytes")});
+      return false;
+    }
+    stage_ = Stage::kBody;
+    body_ = ChunkedBody(core_->options.body_bytes);
+    SetDeadline(read_deadline_, core_->options.body_seconds, 408);
+    if (head_.expects_continue && in_.empty() && (head_.chunked || head_.content_length > 0)) {
+      const std::lock_guard lock(mutex_);
+      out_ += "HTTP/1.1 100 Continue\r\n\r\n";
+      Wake();
+    }
+    return true;
+  }
+
+  bool TakeBody() {
+    if (!head_.chunked) {
+      const auto length = static_cast<size_t>(head_.content_length);
+      if (in_.size() < length) return false;
+      head_.request.body = in_.substr(0, length);
+      in_.erase(0, length);
+      return true;
+    }
+    HttpError error;
+    const size_t taken = body_.Feed(in_, &error);
+    in_.erase(0, taken);
+    if (error.status != 0) {
+      Refuse(error);
+      return false;
+    }
+    if (body_.done()) head_.request.body = std::move(body_.body());
+    return body_.done();
+  }
+
+  void Dispatch() {
+    read_deadline_.Cancel();
+    handling_ = true;
+    std::shared_ptr<AnswerTo> responder;
+    {
+      const std::lock_guard lock(mutex_);
+      ++number_;
+      begun_ = complete_ = false;
+      on_closed_ = nullptr;
+      http_1_0_ = head_.http_1_0;
+      head_only_ = head_.request.method == "HEAD";
+      keep_alive_ = head_.keep_alive && !core_->draining;
+      responder = std::make_shared<AnswerTo>(this->shared_from_this(), number_);
+    }
+    Request request = std::move(head_.request);
+    error_code ignored;
+    const auto peer = SocketOf(stream_).remote_endpoint(ignored);
+    if (!ignored) request.peer = absl::StrCat(peer.address().to_string(), ":", peer.port());
+    Read();  // notices when the client leaves
+    core_->handler(std::move(request), std::move(responder));
+  }
+
+  // Answers what could not be read, and closes: where the next request begins is not known.
+  void Refuse(const HttpError& error) {
+    handling_ = true;
+    {
+      const std::lock_guard lock(mutex_);
+      ++number_;
+      begun_ = false;
+      complete_ = head_only_ = http_1_0_ = keep_alive_ = false;
+    }
+    Send(number_, ErrorResponse(error));
+  }
+
+  void Flush() {
+    std::string next;
+    {
+      const std::lock_guard lock(mutex_);
+      waking_ = false;
+      if (writing_ || closed_) return;
+      next.swap(out_);
+      unsent_ = next.size();
+    }
+    if (next.empty()) return Written();
+    writing_ = true;
+    sending_ = std::move(next);
+    sent_ = 0;
+    WriteSome();
+  }
+
+  void WriteSome() {
+    SetDeadline(write_deadline_, core_->options.write_seconds, 0);
+    stream_.async_write_some(
+        asio::buffer(sending_.data() + sent_, sending_.size() - sent_),
+        asio::bind_executor(strand_, [self = this->shared_from_this()](error_code error, size_t n) {
+          if (error) {
+            self->writing_ = false;
+            return self->CloseNow();
+          }
+          self->sent_ += n;
+          {
+            const std::lock_guard lock(self->mutex_);
+            self->unsent_ = self->sending_.size() - self->sent_;
+          }
+          if (self->closed_) return;
+          if (self->sent_ < self->sending_.size()) return self->WriteSome();
+          self->write_deadline_.Cancel();
+          self->writing_ = false;
+          self->sending_.clear();
+          self->Flush();
+        }));
+  }
+
+  // Everything that was handed over is out.
+  void Written() {
+    bool over = false, keep = false;
+    {
+      const std::lock_guard lock(mutex_);
+      over = handling_ && complete_ && out_.empty();
+      keep = keep_alive_;
+    }
+    if (!over) return;
+    handling_ = false;
+    if (keep) return Await();
+    Linger();
+  }
+
+  // Closing at once while the client still sends would reset the connection, and the answer with
+  // it.
+  void Linger() {
+    lingering_ = true;
+    error_code ignored;
+    SocketOf(stream_).shutdown(Tcp::socket::shutdown_send, ignored);
+    SetDeadline(read_deadline_, kLingerSeconds, 0);
+    lingered_bytes_ = 0;
+    if (!reading_) Drain();
+  }
+
+  void Drain() {
+    reading_ = true;
+    SocketOf(stream_).async_read_some(
+        asio::buffer(bytes_, sizeof bytes_),
+        asio::bind_executor(strand_, [self = this->shared_from_this()](error_code error, size_t n) {
+          self->reading_ = false;
+          self->lingered_bytes_ += static_cast<int64_t>(n);
+          if (error || self->closed_ || self->lingered_bytes_ > kLingerBytes) {
+            return self->CloseNow();
+          }
+          self->Drain();
+        }));
+  }
+
+  void CloseNow() {
+    if (closed_) return;
+    closed_ = true;
+    read_deadline_.Cancel();
+    write_deadline_.Cancel();
+    error_code ignored;
+    SocketOf(stream_).close(ignored);
+    std::function<void()> closed;
+    {
+      const std::lock_guard lock(mutex_);
+      gone_ = true;
+      out_.clear();
+      if (!complete_) closed = std::exchange(on_closed_, nullptr);
+      on_closed_ = nullptr;
+    }
+    if (closed) closed();
+  }
+
+  // After so long: answers `status`, or closes where that is 0.
+  void SetDeadline(Deadline& deadline, double seconds, int status) {
+    const uint64_t set = ++deadline.set;
+    deadline.timer.expires_after(std::chrono::microseconds(Duration::Seconds(seconds).us));
+    deadline.timer.async_wait(
+        [self = this->shared_from_this(), status, set, &deadline](error_code error) {
+          if (error || self->closed_ || deadline.set != set) return;
+          if (status == 0) return self->CloseNow();
+          self->Refuse({status, "the request did not arrive in time"});
+        });
+  }
+
+  enum class Stage { kIdle, kHead, kBody };
+
+  const std::shared_ptr<ServerCore> core_;
+  Stream stream_;
+  asio::strand<asio::io_context::executor_type> strand_;
+  Deadline read_deadline_, write_deadline_;
+
+  // The strand's.
+  Stage stage_ = Stage::kIdle;
+  char bytes_[kReadBytes];
+  std::string in_;
+  size_t scanned_ = 0;
+  RequestHead head_;
+  ChunkedBody body_;
+  std::string sending_;
+  size_t sent_ = 0;
+  int64_t lingered_bytes_ = 0;
+  bool reading_ = false, writing_ = false, handling_ = false, lingering_ = false, closed_ = false;
+
+  std::mutex mutex_;  // guards all below
+  uint64_t number_ = 0;
+  std::string out_;
+  size_t unsent_ = 0;  // of sending_
+  std::function<void()> on_closed_;
+  bool begun_ = false, complete_ = true, gone_ = false, waking_ = false;
+  bool http_1_0_ = false, head_only_ = false, keep_alive_ = true;
+};
+
+}  // namespace
+
+std::string HeadOf(const Response& response, bool keep_alive, Framing framing) {
+  std::string head = absl::StrCat("HTTP/1.1 ", response.status, " ", ReasonOf(response.status),
+                                  "\r\nDate: ", HttpDate(), "\r\n");
+  if (!response.content_type.empty() && response.status != 204) {
+    absl::StrAppend(&head, "Content-Type: ", Clean(response.content_type), "\r\n");
+  }
+  for (const auto& [name, value] : response.headers) {
+    absl::StrAppend(&head, name, ": ", Clean(value), "\r\n");
+  }
+  if (framing == Framing::kChunked) {
+    head += "Transfer-Encoding: chunked\r\n";
+  } else if (framing == Framing::kLength && response.status != 204) {
+    absl::StrAppend(&head, "Content-Length: ", response.body.size(), "\r\n");
+  }
+  absl::StrAppend(&head, "Connection: ", keep_alive ? "keep-alive" : "close", "\r\n\r\n");
+  return head;
+}
+
+Response ErrorResponse(const HttpError& error) {
+  Response response;
+  response.status = error.status;
+  std::string message;
+  for (const char c : error.message) {
+    if (c == '"' || c == '\\') message += '\\';
+    message += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+  }
+  response.body = absl::StrCat("{\"error\":{\"message\":\"", message, "\",\"type\":\"",
+                               error.status >= 500 ? "server_error" : "invalid_request_error",
+                               "\",\"param\":null,\"code\":null}}");
+  return response;
+}
+
+std::shared_ptr<ConnectionBase> MakeConnection(std::shared_ptr<ServerCore> core,
+                                               Tcp::socket socket) {
+  return std::make_shared<Connection<Tcp::socket>>(std::move(core), std::move(socket));
+}
+
+std::shared_ptr<ConnectionBase> MakeConnection(std::shared_ptr<ServerCore> core, Tcp::socket socket,
+                                               asio::ssl::context& tls) {
+  return std::make_shared<Connection<TlsStream>>(std::move(core), std::move(socket), tls);
+}
+
+}  // namespace longrun::net

@@ -1,0 +1,71 @@
+// One client's connection: reads a request, hands it over, writes the answer, reads the next. Runs
+// on its own strand; answers come from any thread and meet it in a buffer under a mutex.
+//
+// While an answer is under way a read stays pending, so that a client that leaves is noticed at
+// once. Requests that were sent ahead (pipelining) wait in the buffer for their turn.
+#pragma once
+
+// Ahead of Asio, whose 1.74 uses std::exchange without it.
+#include <utility>
+
+#include <boost/asio.hpp>
+#include <boost/asio/ssl.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "base/time.h"
+#include "net/http_server.h"
+#include "net/request_head.h"
+
+namespace longrun::net {
+
+namespace asio = boost::asio;
+using Tcp = asio::ip::tcp;
+using TlsStream = asio::ssl::stream<Tcp::socket>;
+
+// What a server and its connections share; outlives both.
+struct ServerCore {
+  explicit ServerCore(ServerOptions o, Handler h) : options(std::move(o)), handler(std::move(h)) {}
+  const ServerOptions options;
+  const Handler handler;
+  asio::io_context io;
+  std::atomic<int64_t> connections{0};
+  std::atomic<bool> draining{false};
+};
+
+// How the end of a body is told.
+enum class Framing { kLength, kChunked, kUntilClose };
+std::string HeadOf(const Response& response, bool keep_alive, Framing framing);
+Response ErrorResponse(const HttpError& error);
+
+// What a responder knows of a connection, whatever carries it.
+class Exchange {
+ public:
+  virtual ~Exchange() = default;
+  virtual void Send(uint64_t number, Response response) = 0;
+  virtual void Begin(uint64_t number, Response head) = 0;
+  virtual bool Write(uint64_t number, std::string chunk) = 0;
+  virtual void End(uint64_t number) = 0;
+  virtual void OnClosed(uint64_t number, std::function<void()> closed) = 0;
+  virtual void Forgotten(uint64_t number) = 0;  // its responder is gone
+};
+
+class ConnectionBase {
+ public:
+  virtual ~ConnectionBase() = default;
+  virtual void Start() = 0;
+  virtual void Close() = 0;        // at once; any thread
+  virtual void CloseIfIdle() = 0;  // no request under way; any thread
+};
+
+std::shared_ptr<ConnectionBase> MakeConnection(std::shared_ptr<ServerCore> core,
+                                               Tcp::socket socket);
+std::shared_ptr<ConnectionBase> MakeConnection(std::shared_ptr<ServerCore> core, Tcp::socket socket,
+                                               asio::ssl::context& tls);
+
+}  // namespace longrun::net

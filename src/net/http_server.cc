@@ -1,0 +1,191 @@
+#include "net/http_server.h"
+
+#include <algorithm>
+#include <cctype>
+#include <chrono>
+#include <csignal>
+#include <list>
+#include <mutex>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "net/connection.h"
+#include "net/tls.h"
+
+namespace longrun::net {
+namespace {
+
+using boost::system::error_code;
+
+constexpr auto kAcceptPause = std::chrono::milliseconds(100);
+constexpr auto kLook = std::chrono::milliseconds(10);
+
+absl::Status CannotListen(const ServerOptions& options, const error_code& error) {
+  const std::string where = absl::StrCat(options.address, ":", options.port);
+  if (error == asio::error::address_in_use) {
+    return absl::AlreadyExistsError(absl::StrCat(
+        "port ", options.port, " of ", options.address,
+        " is in use; choose another with --port, or 0 for any that is free (ss -ltnp shows who "
+        "has it)"));
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("cannot listen on ", where, ": ", error.message()));
+}
+
+class ServerOnAsio final : public Server {
+ public:
+  ServerOnAsio(const ServerOptions& options, Handler handler)
+      : core_(std::make_shared<ServerCore>(options, std::move(handler))),
+        work_(asio::make_work_guard(core_->io)),
+        acceptor_(core_->io),
+        pause_(core_->io) {}
+
+  ~ServerOnAsio() override {
+    CloseAcceptor();
+    ForEach([](ConnectionBase& connection) { connection.Close(); });
+    work_.reset();
+    // What is left to run is how each connection learns that it is closed.
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+  absl::Status Open() {
+    const ServerOptions& options = core_->options;
+    // Writing to a client that has left is an error of the write, not the end of the program.
+    std::signal(SIGPIPE, SIG_IGN);
+    if (!options.certificate_file.empty()) {
+      LR_ASSIGN_OR_RETURN(tls_, ServerTls(options.certificate_file, options.key_file));
+    }
+    error_code error;
+    const auto address = asio::ip::make_address(
+        options.address == "localhost" ? "127.0.0.1" : options.address, error);
+    if (error) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(options.address,
+                       " is no address to listen on; give an IP address such as "
+                       "127.0.0.1, or 0.0.0.0 for all interfaces"));
+    }
+    const Tcp::endpoint endpoint(address, static_cast<uint16_t>(options.port));
+    acceptor_.open(endpoint.protocol(), error);
+    if (!error) acceptor_.set_option(Tcp::acceptor::reuse_address(true), error);
+    if (!error) acceptor_.bind(endpoint, error);
+    if (!error) acceptor_.listen(4096, error);
+    if (error) return CannotListen(options, error);
+    port_ = acceptor_.local_endpoint().port();
+    Accept();
+    for (int i = 0; i < std::max(1, options.threads); ++i) {
+      threads_.emplace_back([core = core_] { core->io.run(); });
+    }
+    return absl::OkStatus();
+  }
+
+  int port() const override { return port_; }
+  int64_t connections() const override { return core_->connections; }
+
+  void Drain(double seconds) override {
+    core_->draining = true;
+    CloseAcceptor();
+    ForEach([](ConnectionBase& connection) { connection.CloseIfIdle(); });
+    const Stopwatch watch;
+    while (core_->connections > 0 && watch.seconds() < seconds) {
+      std::this_thread::sleep_for(kLook);
+    }
+    ForEach([](ConnectionBase& connection) { connection.Close(); });
+  }
+
+ private:
+  void CloseAcceptor() {
+    asio::post(core_->io, [this] {
+      error_code ignored;
+      acceptor_.close(ignored);
+      pause_.cancel();
+    });
+  }
+
+  // One accept is pending at a time, so that no two threads touch the acceptor.
+  void Accept() {
+    acceptor_.async_accept(core_->io, [this](error_code error, Tcp::socket socket) {
+      if (error == asio::error::operation_aborted || !acceptor_.is_open()) return;
+      if (error) {
+        // Out of descriptors, most likely: trying at once would only spin.
+        log::warn("cannot accept a connection: {}", error.message());
+        pause_.expires_after(kAcceptPause);
+        pause_.async_wait([this](error_code stopped) {
+          if (!stopped) Accept();
+        });
+        return;
+      }
+      Take(std::move(socket));
+      Accept();
+    });
+  }
+
+  void Take(Tcp::socket socket) {
+    if (core_->connections >= core_->options.connections) {
+      const std::string text = HeadOf(ErrorResponse({503, ""}), false, Framing::kUntilClose);
+      error_code ignored;
+      socket.non_blocking(true, ignored);
+      socket.write_some(asio::buffer(text), ignored);
+      return;
+    }
+    const std::shared_ptr<ConnectionBase> connection =
+        tls_ ? MakeConnection(core_, std::move(socket), *tls_)
+             : MakeConnection(core_, std::move(socket));
+    {
+      const std::lock_guard lock(mutex_);
+      if (living_.size() >= sweep_at_) {
+        living_.remove_if([](const auto& weak) { return weak.expired(); });
+        sweep_at_ = std::max<size_t>(1024, 2 * living_.size());
+      }
+      living_.push_back(connection);
+    }
+    connection->Start();
+  }
+
+  template <class F>
+  void ForEach(F visit) {
+    std::list<std::weak_ptr<ConnectionBase>> living;
+    {
+      const std::lock_guard lock(mutex_);
+      living = living_;
+    }
+    for (const auto& weak : living) {
+      if (const auto connection = weak.lock()) visit(*connection);
+    }
+  }
+
+  const std::shared_ptr<ServerCore> core_;
+  asio::executor_work_guard<asio::io_context::executor_type> work_;
+  Tcp::acceptor acceptor_;
+  asio::steady_timer pause_;
+  std::unique_ptr<asio::ssl::context> tls_;
+  int port_ = 0;
+  std::vector<std::thread> threads_;
+
+  std::mutex mutex_;  // guards those below
+  std::list<std::weak_ptr<ConnectionBase>> living_;
+  size_t sweep_at_ = 1024;
+};
+
+}  // namespace
+
+std::string_view Request::Header(std::string_view name) const {
+  for (const auto& [key, value] : headers) {
+    const bool same = key.size() == name.size() &&
+                      std::equal(key.begin(), key.end(), name.begin(), [](char a, char b) {
+                        return std::tolower(static_cast<unsigned char>(a)) ==
+                               std::tolower(static_cast<unsigned char>(b));
+                      });
+    if (same) return value;
+  }
+  return {};
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
+                                                      Handler handler) {
+  auto server = std::make_unique<ServerOnAsio>(options, std::move(handler));
+  LR_RETURN_IF_ERROR(server->Open());
+  return server;
+}
+
+}  // namespace longrun::net
