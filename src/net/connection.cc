@@ -129,7 +129,9 @@ class Connection final : public ConnectionBase,
         body_(core_->options.body_bytes) {
     ++core_->connections;
   }
-  ~Connection() override { --core_->connections; }
+  ~Connection() override {
+    if (!closed_) --core_->connections;
+  }
 
   void Start() override {
     asio::dispatch(strand_, [self = this->shared_from_this()] { self->Handshake(); });
@@ -466,6 +468,7 @@ class Connection final : public ConnectionBase,
   void CloseNow() {
     if (closed_) return;
     closed_ = true;
+    --core_->connections;  // a responder may keep this object for long yet
     read_deadline_.Cancel();
     write_deadline_.Cancel();
     error_code ignored;

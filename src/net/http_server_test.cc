@@ -328,6 +328,7 @@ TEST_F(HttpServerTest, DrainsWhatIsUnderWay) {
   to->End();
   EXPECT_THAT(busy.Hear(), HasSubstr("still here"));
   draining.join();
+  EXPECT_EQ(server_->connections(), 0) << "though its responder is still there";
   EXPECT_FALSE(RawClient(server_->port()).connected());
 }
 
