@@ -1,6 +1,7 @@
 #include "serving/sample/sampler.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -51,10 +52,22 @@ double Sum(std::span<const Candidate> candidates) {
   return sum;
 }
 
+// Weights up to 1 fall into buckets by their highest bits, sixteen for each power of two.
+size_t BucketOf(float weight) { return std::bit_cast<uint32_t>(weight) >> 19; }
+const size_t kBuckets = BucketOf(1.0f) + 1;
+
 // Keeps the fewest, likeliest, whose weights sum to at least `mass` (Holtzman et al. 2020), in
-// their order. Halves what the last of them may be in, so takes linear time.
+// their order. In linear time: first the bucket in which the last of them is, then its place there.
 void KeepNucleus(double mass, std::vector<Candidate>* candidates) {
-  std::vector<Candidate> ranked = *candidates;
+  std::vector<double> bucket_sums(kBuckets, 0);
+  for (const Candidate& c : *candidates) bucket_sums[BucketOf(c.weight)] += c.weight;
+  size_t bucket = kBuckets - 1;
+  while (bucket > 0 && bucket_sums[bucket] < mass) mass -= bucket_sums[bucket--];
+  std::vector<Candidate> ranked;
+  for (const Candidate& c : *candidates) {
+    if (BucketOf(c.weight) == bucket) ranked.push_back(c);
+  }
+  if (ranked.empty()) return;  // rounding: all together do not quite reach `mass`
   auto begin = ranked.begin();
   auto end = ranked.end();
   while (end - begin > 1) {
