@@ -15,15 +15,16 @@ using nlohmann::json;
 constexpr int kDeepest = 32;
 
 // Watches the parser's events for what the parser itself lets pass.
+template <class Json>
 class Watcher {
  public:
-  bool operator()(int depth, json::parse_event_t event, const json& value) {
-    using Event = json::parse_event_t;
+  bool operator()(int depth, typename Json::parse_event_t event, const Json& value) {
+    using Event = typename Json::parse_event_t;
     if (depth > kDeepest) throw std::runtime_error(fmt::format("nested over {} deep", kDeepest));
     if (event == Event::object_start) keys_.emplace_back();
     if (event == Event::object_end) keys_.pop_back();
     if (event == Event::key) {
-      const auto& key = value.get_ref<const std::string&>();
+      const auto& key = value.template get_ref<const std::string&>();
       if (!keys_.back().try_emplace(key).second) {
         throw std::runtime_error(fmt::format("the key \"{}\" stands twice in one object", key));
       }
@@ -35,18 +36,28 @@ class Watcher {
   std::vector<TextMap<bool>> keys_;  // of the objects that are open
 };
 
-}  // namespace
-
-absl::StatusOr<json> ParseStrictJson(std::string_view text, const std::string& name) {
+template <class Json>
+absl::StatusOr<Json> ParseStrict(std::string_view text, const std::string& name) {
   try {
-    Watcher watcher;
-    return json::parse(text, [&](int depth, json::parse_event_t event, const json& value) {
+    Watcher<Json> watcher;
+    return Json::parse(text, [&](int depth, typename Json::parse_event_t event, const Json& value) {
       return watcher(depth, event, value);
     });
   } catch (const std::exception& e) {
     return absl::InvalidArgumentError(
         fmt::format("{}: not the JSON it should be: {}", name, e.what()));
   }
+}
+
+}  // namespace
+
+absl::StatusOr<json> ParseStrictJson(std::string_view text, const std::string& name) {
+  return ParseStrict<json>(text, name);
+}
+
+absl::StatusOr<nlohmann::ordered_json> ParseStrictOrderedJson(std::string_view text,
+                                                              const std::string& name) {
+  return ParseStrict<nlohmann::ordered_json>(text, name);
 }
 
 }  // namespace longrun::model

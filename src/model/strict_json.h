@@ -1,5 +1,5 @@
 // JSON as files should be read: a key may stand once, nesting is bounded, text is UTF-8, and a
-// mistake is a Status that names the file. Pure function of any thread.
+// mistake is a Status that names the file. Pure functions of any thread.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -12,5 +12,9 @@ namespace longrun::model {
 
 // `name`: how messages call the text (a file's path).
 absl::StatusOr<nlohmann::json> ParseStrictJson(std::string_view text, const std::string& name);
+
+// The same, with the keys of each object in their order.
+absl::StatusOr<nlohmann::ordered_json> ParseStrictOrderedJson(std::string_view text,
+                                                              const std::string& name);
 
 }  // namespace longrun::model

@@ -1,0 +1,224 @@
+#include "serving/grammar/machine.h"
+
+#include <xxhash.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+
+namespace longrun::serving {
+namespace {
+
+constexpr size_t kMostReadings = 128;
+constexpr size_t kMostPlaces = 4096;
+constexpr size_t kMostNodes = 1 << 16;
+constexpr size_t kMostSteps = 1 << 18;
+constexpr size_t kMostMasks = 128;
+// Of one mask: stacks stepped. Some 40 ms at the worst.
+constexpr int64_t kMostWork = 1'000'000;
+
+}  // namespace
+
+size_t Machine::Hash::operator()(const std::vector<NodeId>& nodes) const {
+  return XXH3_64bits(nodes.data(), nodes.size() * sizeof(NodeId));
+}
+
+Machine::Machine(const Grammar& grammar, const TokenTree& tokens)
+    : grammar_(grammar), tokens_(tokens) {
+  start_ = Import({{grammar.starts[static_cast<size_t>(grammar.root)]}});
+}
+
+const Grammar::State& Machine::StateOf(NodeId node) const {
+  return grammar_.states[static_cast<size_t>(nodes_[static_cast<size_t>(node)].state)];
+}
+
+Machine::NodeId Machine::Intern(StateId state, NodeId below) {
+  const uint64_t key = static_cast<uint64_t>(state) << 32 | static_cast<uint32_t>(below);
+  const auto [it, is_new] = node_ids_.try_emplace(key, static_cast<NodeId>(nodes_.size()));
+  if (is_new) {
+    const int32_t depth = below < 0 ? 0 : nodes_[static_cast<size_t>(below)].depth + 1;
+    nodes_.push_back({state, below, depth});
+    reached_at_.push_back(0);
+  }
+  return it->second;
+}
+
+// Adds to the configuration all that the node comes to without a byte. Only where the text can
+// still be brought to an end within the frames that there are.
+void Machine::Reach(NodeId first, Configuration* configuration) {
+  std::vector<NodeId> todo = {first};
+  while (!todo.empty() && configuration->nodes.size() < kMostReadings) {
+    const NodeId node = todo.back();
+    todo.pop_back();
+    if (reached_at_[static_cast<size_t>(node)] == round_) continue;
+    reached_at_[static_cast<size_t>(node)] = round_;
+    const auto [id, below, depth] = nodes_[static_cast<size_t>(node)];
+    const Grammar::State& state = StateOf(node);
+    if (state.frames > kDeepestFrames - depth) continue;
+    if (state.end && below < 0) configuration->may_end = true;
+    if (state.end && below >= 0) todo.push_back(below);
+    bool has_bytes = false;
+    for (auto edge = state.edges.rbegin(); edge != state.edges.rend(); ++edge) {
+      if (edge->rule == Grammar::kBytes) {
+        has_bytes = true;
+      } else if (edge->rule == Grammar::kEmpty) {
+        todo.push_back(Intern(edge->target, below));
+      } else if (grammar_.states[static_cast<size_t>(edge->target)].frames <=
+                 kDeepestFrames - depth) {
+        const NodeId caller = Intern(edge->target, below);
+        todo.push_back(Intern(grammar_.starts[static_cast<size_t>(edge->rule)], caller));
+      }
+    }
+    if (has_bytes) configuration->nodes.push_back(node);
+  }
+}
+
+Machine::Place Machine::Settle(Configuration configuration) {
+  if (configuration.nodes.empty() && !configuration.may_end) return kNowhere;
+  std::sort(configuration.nodes.begin(), configuration.nodes.end());
+  std::vector<NodeId> key = configuration.nodes;
+  key.push_back(configuration.may_end ? -1 : -2);
+  const auto [it, is_new] =
+      place_ids_.try_emplace(std::move(key), static_cast<Place>(places_.size()));
+  if (is_new) places_.push_back(std::move(configuration));
+  return it->second;
+}
+
+Machine::Place Machine::Compute(Place place, uint8_t byte) {
+  ++round_;
+  Configuration next;
+  const std::vector<NodeId> nodes = At(place).nodes;  // Reach may move the places
+  for (const NodeId node : nodes) {
+    for (const Grammar::Edge& edge : StateOf(node).edges) {
+      if (edge.rule == Grammar::kBytes && edge.low <= byte && byte <= edge.high) {
+        Reach(Intern(edge.target, nodes_[static_cast<size_t>(node)].below), &next);
+      }
+    }
+  }
+  return Settle(std::move(next));
+}
+
+Machine::Place Machine::Step(Place place, uint8_t byte) {
+  const uint64_t key = static_cast<uint64_t>(place) << 8 | byte;
+  const auto it = steps_.find(key);
+  if (it != steps_.end()) return it->second;
+  const Place next = Compute(place, byte);
+  steps_.emplace(key, next);
+  return next;
+}
+
+// Whether nothing but the free characters of `free`'s state, or that string's end, may come.
+bool Machine::OnlyFree(const Configuration& configuration, NodeId free) const {
+  const Node& string = nodes_[static_cast<size_t>(free)];
+  for (const NodeId id : configuration.nodes) {
+    if (id == free) continue;
+    const Node& node = nodes_[static_cast<size_t>(id)];
+    if (node.below < 0) return false;
+    const Node& caller = nodes_[static_cast<size_t>(node.below)];
+    const auto& edges = StateOf(free).edges;
+    const bool is_its_call =
+        caller.below == string.below &&
+        std::any_of(edges.begin(), edges.end(), [&](const Grammar::Edge& edge) {
+          return edge.rule >= 0 && edge.target == caller.state &&
+                 grammar_.starts[static_cast<size_t>(edge.rule)] == node.state;
+        });
+    if (!is_its_call) return false;
+  }
+  return true;
+}
+
+// In a string most tokens may come, whatever they are: no need to look at each of their bytes.
+// `all_plain`: what was not allowed of the plain tokens may not come.
+void Machine::AllowPlain(Place place, std::vector<uint32_t>* mask, bool* all_plain) {
+  *all_plain = false;
+  for (const NodeId node : At(place).nodes) {
+    const int32_t free = StateOf(node).free_characters;
+    if (free == 0 || nodes_[static_cast<size_t>(node)].depth >= kDeepestFrames) continue;
+    if (free == kNever) {
+      std::copy(tokens_.plain_mask().begin(), tokens_.plain_mask().end(), mask->begin());
+      *all_plain = true;
+      return;
+    }
+    const size_t count = tokens_.PlainUpTo(free);
+    for (const model::TokenId token : tokens_.plain().first(count)) {
+      (*mask)[static_cast<size_t>(token) / 32] |= 1u << (token % 32);
+    }
+    *all_plain = OnlyFree(At(place), node);
+  }
+}
+
+void Machine::Walk(Place place, std::span<const TokenNode> tree, std::vector<uint32_t>* mask) {
+  int64_t work = 0;
+  // Where the bytes so far lead: [depth] before a node's byte.
+  std::vector<Place> places(1, place);
+  const auto visit = [&](size_t i) {
+    const TokenNode& node = tree[i];
+    const Place from = places[node.depth];
+    work += static_cast<int64_t>(At(from).nodes.size());
+    const Place next = Step(from, node.byte);
+    if (next == kNowhere) return node.end;
+    if (node.token >= 0) {
+      (*mask)[static_cast<size_t>(node.token) / 32] |= 1u << (node.token % 32);
+    }
+    places.resize(std::max<size_t>(places.size(), node.depth + 2u));
+    places[node.depth + 1u] = next;
+    return static_cast<uint32_t>(i) + 1;
+  };
+  for (uint32_t i = 0; i < tree.size(); i = tree[i].end) visit(i);  // single bytes first
+  for (uint32_t i = 0; i < tree.size() && work < kMostWork;) i = visit(i);
+}
+
+const std::vector<uint32_t>& Machine::Mask(Place place) {
+  const auto it = masks_.find(place);
+  if (it != masks_.end()) return it->second;
+  if (masks_.size() >= kMostMasks) masks_.clear();
+  std::vector<uint32_t> mask(tokens_.plain_mask().size(), 0);
+  bool all_plain = false;
+  AllowPlain(place, &mask, &all_plain);
+  Walk(place, all_plain ? tokens_.others() : tokens_.all(), &mask);
+  return masks_.emplace(place, std::move(mask)).first->second;
+}
+
+bool Machine::IsFull() const {
+  return places_.size() > kMostPlaces || nodes_.size() > kMostNodes || steps_.size() > kMostSteps;
+}
+
+Machine::Stacks Machine::Export(Place place) const {
+  Stacks stacks;
+  const auto stack_of = [&](NodeId top) {
+    std::vector<StateId> stack;
+    for (NodeId node = top; node >= 0; node = nodes_[static_cast<size_t>(node)].below) {
+      stack.push_back(nodes_[static_cast<size_t>(node)].state);
+    }
+    std::reverse(stack.begin(), stack.end());
+    return stack;
+  };
+  for (const NodeId node : At(place).nodes) stacks.push_back(stack_of(node));
+  if (At(place).may_end) {
+    // The root's end is a state of its own, alone on its stack.
+    for (size_t s = 0; s < nodes_.size(); ++s) {
+      const auto node = static_cast<NodeId>(s);
+      if (StateOf(node).end && nodes_[s].below < 0) {
+        stacks.push_back(stack_of(node));
+        break;
+      }
+    }
+  }
+  return stacks;
+}
+
+Machine::Place Machine::Import(const Stacks& stacks) {
+  ++round_;
+  Configuration configuration;
+  for (const std::vector<StateId>& stack : stacks) {
+    NodeId node = -1;
+    for (const StateId state : stack) node = Intern(state, node);
+    Reach(node, &configuration);
+  }
+  const Place place = Settle(std::move(configuration));
+  LR_CHECK_NE(place, kNowhere);
+  return place;
+}
+
+}  // namespace longrun::serving

@@ -1,0 +1,83 @@
+// Runs a grammar over bytes: which places of the grammar a text may have led to, and which bytes
+// and tokens may follow. A text that can be read in several ways is at several places at once;
+// beyond 128 the rest are given up, which only makes what is allowed narrower.
+//
+// What it works out it remembers, so a machine is locked by whoever uses it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "serving/grammar/grammar.h"
+#include "serving/grammar/token_tree.h"
+
+namespace longrun::serving {
+
+class Machine {
+ public:
+  // Where a text stands: an index into what this machine remembers.
+  using Place = int32_t;
+  static constexpr Place kNowhere = -1;
+  // The same, for another machine of the same grammar: stacks of states, outermost first.
+  using Stacks = std::vector<std::vector<StateId>>;
+
+  // Both outlive it.
+  Machine(const Grammar& grammar, const TokenTree& tokens);
+
+  Place start() const { return start_; }
+  // kNowhere where the byte may not come.
+  Place Step(Place place, uint8_t byte);
+  bool MayEnd(Place place) const { return At(place).may_end; }
+  bool MustEnd(Place place) const { return At(place).may_end && At(place).nodes.empty(); }
+
+  // Bits of the tokens that may come. The work is bounded: where that does not suffice, single
+  // bytes are looked at first and the last tokens are left out.
+  const std::vector<uint32_t>& Mask(Place place);
+
+  // Remembers so much that it should be begun anew.
+  bool IsFull() const;
+  Stacks Export(Place place) const;
+  Place Import(const Stacks& stacks);
+
+ private:
+  using NodeId = int32_t;
+  struct Node {  // the top of a stack
+    StateId state;
+    NodeId below;  // -1: none; the state there is where the rule's caller goes on
+    int32_t depth;
+  };
+  struct Configuration {
+    std::vector<NodeId> nodes;  // of states that bytes lead on from
+    bool may_end = false;
+  };
+  struct Hash {
+    size_t operator()(const std::vector<NodeId>& nodes) const;
+  };
+
+  const Configuration& At(Place place) const { return places_[static_cast<size_t>(place)]; }
+  const Grammar::State& StateOf(NodeId node) const;
+  NodeId Intern(StateId state, NodeId below);
+  void Reach(NodeId node, Configuration* configuration);
+  Place Settle(Configuration configuration);
+  Place Compute(Place place, uint8_t byte);
+  void AllowPlain(Place place, std::vector<uint32_t>* mask, bool* all_plain);
+  bool OnlyFree(const Configuration& configuration, NodeId free) const;
+  void Walk(Place place, std::span<const TokenNode> tree, std::vector<uint32_t>* mask);
+
+  const Grammar& grammar_;
+  const TokenTree& tokens_;
+  std::vector<Node> nodes_;
+  absl::flat_hash_map<uint64_t, NodeId> node_ids_;  // state << 32 | below
+  std::vector<Configuration> places_;
+  absl::flat_hash_map<std::vector<NodeId>, Place, Hash> place_ids_;  // may_end last
+  absl::flat_hash_map<uint64_t, Place> steps_;                       // place << 8 | byte
+  absl::flat_hash_map<Place, std::vector<uint32_t>> masks_;
+  std::vector<uint32_t> reached_at_;  // by node: the last Reach round that met it
+  uint32_t round_ = 0;
+  Place start_ = 0;
+};
+
+}  // namespace longrun::serving
