@@ -26,7 +26,8 @@ constexpr int kTexts = 20;
 constexpr int kMostTokens = 300;
 
 constexpr char kPerson[] = R"({"type":"object","properties":{"name":{"type":"string"},
-  "age":{"type":"integer","minimum":0,"maximum":150},"email":{"type":"string","pattern":"^\\S+@\\S+$"},
+  "age":{"type":"integer","minimum":0,"maximum":150},
+  "email":{"type":"string","pattern":"^\\S+@\\S+$"},
   "kind":{"enum":["person","company","other"]},
   "tags":{"type":"array","items":{"type":"string","maxLength":20},"maxItems":10},
   "friends":{"type":"array","items":{"$ref":"#"}}},"required":["name","age","kind"]})";
