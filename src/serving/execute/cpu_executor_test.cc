@@ -1,0 +1,389 @@
+#include "serving/execute/cpu_executor.h"
+
+#include <fmt/core.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+#include "serving/execute/kernels.h"
+#include "serving/execute/model_folder_for_tests.h"
+
+namespace longrun::serving {
+namespace {
+
+using model::TokenId;
+using Tokens = std::vector<TokenId>;
+
+class Folder {
+ public:
+  Folder(const ModelFolder& model, model::DType dtype = model::DType::kF32) {
+    static int number = 0;
+    path_ = fmt::format("{}/longrun_executor_test.{}.{}", testing::TempDir(), getpid(), number++);
+    model.Write(path_, dtype);
+  }
+  ~Folder() {
+    std::error_code error;
+    std::filesystem::remove_all(path_, error);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+Tokens RandomTokens(int64_t n, int64_t vocab, uint64_t seed) {
+  Random random(seed);
+  Tokens tokens;
+  for (int64_t i = 0; i < n; ++i) {
+    tokens.push_back(static_cast<TokenId>(random.Below(static_cast<uint64_t>(vocab))));
+  }
+  return tokens;
+}
+
+std::unique_ptr<Executor> Open(const std::string& folder, CpuOptions options = {},
+                               KvType kv = KvType::kF32, int64_t block_tokens = 16) {
+  auto executor = OpenCpuExecutor(folder, options);
+  EXPECT_TRUE(executor.ok()) << executor.status();
+  if (!executor.ok()) return nullptr;
+  const absl::Status status = (*executor)->AllocateCache(4096 / block_tokens, block_tokens, kv);
+  EXPECT_TRUE(status.ok()) << status;
+  return *std::move(executor);
+}
+
+std::vector<BlockId> Blocks(BlockId first, int64_t n) {
+  std::vector<BlockId> blocks(static_cast<size_t>(n));
+  std::iota(blocks.begin(), blocks.end(), first);
+  return blocks;
+}
+
+std::vector<float> Copy(std::span<const float> values) { return {values.begin(), values.end()}; }
+
+// Logits of all tokens of a sequence given in one slice.
+std::vector<float> Whole(Executor& executor, const Tokens& tokens,
+                         const std::vector<BlockId>& blocks) {
+  const Slice slice = {.tokens = tokens,
+                       .position = 0,
+                       .blocks = blocks,
+                       .logits = static_cast<int64_t>(tokens.size())};
+  const auto output = executor.Run({.slices = {slice}});
+  EXPECT_TRUE(output.ok()) << output.status();
+  return Copy(output->logits);
+}
+
+double MaxDifference(std::span<const float> a, std::span<const float> b) {
+  EXPECT_EQ(a.size(), b.size());
+  double most = 0;
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    const double d = std::abs(static_cast<double>(a[i]) - b[i]);
+    most = d > most || std::isnan(d) ? d : most;
+  }
+  return most;
+}
+
+bool SameBits(std::span<const float> a, std::span<const float> b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
+}
+
+std::vector<std::string> Instructions() {
+  std::vector<std::string> names;
+  for (const Kernels* kernels : UsableKernels()) names.push_back(kernels->name);
+  return names;
+}
+
+std::vector<std::pair<std::string, ModelFolder>> Models() {
+  LlamaSizes grouped, tied, stretched;
+  tied.tied = true;
+  tied.kv_heads = 4;
+  tied.attention_bias = tied.mlp_bias = true;
+  stretched.head_dim = 24;  // no power of two, and heads · head_dim is not d_model
+  stretched.rope_scaling =
+      R"({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+          "original_max_position_embeddings": 64})";
+  return {{"gpt2", RandomGpt2(2, 3, 48, 256, 131)},
+          {"gpt2 without bias", RandomGpt2(2, 2, 40, 256, 97, false)},
+          {"llama, grouped queries, own head", RandomLlama(grouped)},
+          {"llama, tied, biases", RandomLlama(tied)},
+          {"llama, llama3 scaling", RandomLlama(stretched)}};
+}
+
+TEST(CpuExecutor, LogitsAndStatesAreThoseOfPlainLoops) {
+  for (const auto& [name, model] : Models()) {
+    const Folder folder(model);
+    const Tokens tokens = RandomTokens(150, model.config().vocab_size, 5);
+    const PlainResult plain = PlainForward(model, tokens);
+    for (const std::string& instructions : Instructions()) {
+      SCOPED_TRACE(name + ", " + instructions);
+      const auto executor = Open(folder.path(), {.instructions = instructions});
+      const std::vector<BlockId> blocks = Blocks(3, 10);
+      const Slice slice = {.tokens = tokens, .blocks = blocks, .logits = 150, .states = true};
+      const auto output = executor->Run({.slices = {slice}});
+      ASSERT_TRUE(output.ok()) << output.status();
+      EXPECT_LT(MaxDifference(output->logits, plain.logits), 1e-4);
+      EXPECT_LT(MaxDifference(output->states, plain.states), 1e-4);
+    }
+  }
+}
+
+// bf16 keeps 8 bits: each rounding is off by up to 2^-9 of its value, and a logit here is a sum of
+// 48 products of about 1 after two layers of such roundings. int8 is a little finer than bf16 near
+// a row's largest weight and coarser below. Logits are up to about 5.
+TEST(CpuExecutor, NarrowWeightsAndKeysStayNear) {
+  for (const auto& [name, model] : Models()) {
+    const Folder folder(model);
+    const Tokens tokens = RandomTokens(100, model.config().vocab_size, 6);
+    const PlainResult plain = PlainForward(model, tokens);
+    for (const std::string& instructions : Instructions()) {
+      for (const auto& [type, kv, bound] : {std::tuple(CpuWeightType::kF32, KvType::kBF16, 0.05),
+                                            std::tuple(CpuWeightType::kF32, KvType::kInt8, 0.1),
+                                            std::tuple(CpuWeightType::kBF16, KvType::kBF16, 0.15),
+                                            std::tuple(CpuWeightType::kInt8, KvType::kInt8, 0.3)}) {
+        SCOPED_TRACE(fmt::format("{}, {}, weights {}, kv {}", name, instructions,
+                                 static_cast<int>(type), static_cast<int>(kv)));
+        const auto executor =
+            Open(folder.path(), {.weights = type, .instructions = instructions}, kv);
+        const double difference =
+            MaxDifference(Whole(*executor, tokens, Blocks(0, 7)), plain.logits);
+        EXPECT_LT(difference, bound);
+        EXPECT_GT(difference, 1e-4);  // it is narrow indeed
+      }
+    }
+  }
+}
+
+TEST(CpuExecutor, FilesOfHalvesAreRead) {
+  const ModelFolder model = RandomLlama({});
+  const Tokens tokens = RandomTokens(40, 131, 7);
+  const PlainResult plain = PlainForward(model, tokens);
+  for (const model::DType dtype : {model::DType::kF16, model::DType::kBF16}) {
+    const Folder folder(model, dtype);
+    const auto executor = Open(folder.path(), {.weights = CpuWeightType::kF32});
+    const double bound = dtype == model::DType::kF16 ? 0.03 : 0.15;
+    EXPECT_LT(MaxDifference(Whole(*executor, tokens, Blocks(0, 3)), plain.logits), bound);
+  }
+}
+
+// ---- batch invariance: the same bits ----
+
+struct Setup {
+  CpuWeightType weights;
+  KvType kv;
+};
+
+class Invariance : public testing::TestWithParam<Setup> {
+ protected:
+  std::unique_ptr<Executor> OpenThis(const Folder& folder, int threads, int64_t block_tokens = 16,
+                                     const std::string& instructions = "") {
+    return Open(folder.path(),
+                {.weights = GetParam().weights, .threads = threads, .instructions = instructions},
+                GetParam().kv, block_tokens);
+  }
+};
+
+TEST_P(Invariance, ChunksThreadsBlocksAndOrder) {
+  for (const auto& [name, model] : Models()) {
+    const Folder folder(model);
+    const Tokens tokens = RandomTokens(200, model.config().vocab_size, 8);
+    for (const std::string& instructions : Instructions()) {
+      SCOPED_TRACE(name + ", " + instructions);
+      const auto one = OpenThis(folder, 1, 16, instructions);
+      const std::vector<float> whole = Whole(*one, tokens, Blocks(0, 13));
+      EXPECT_TRUE(
+          SameBits(whole, Whole(*OpenThis(folder, 2, 16, instructions), tokens, Blocks(0, 13))))
+          << "threads";
+      EXPECT_TRUE(
+          SameBits(whole, Whole(*OpenThis(folder, 3, 8, instructions), tokens, Blocks(7, 25))))
+          << "blocks of 8";
+      EXPECT_TRUE(
+          SameBits(whole, Whole(*OpenThis(folder, 2, 128, instructions), tokens, Blocks(1, 2))))
+          << "blocks of 128";
+      std::vector<BlockId> shuffled = Blocks(20, 13);
+      std::reverse(shuffled.begin(), shuffled.end());
+      std::swap(shuffled[2], shuffled[9]);
+      Random random(9);
+      std::vector<float> chunked;
+      for (int64_t at = 0; at < 200;) {
+        const int64_t n = std::min<int64_t>(random.Between(1, 70), 200 - at);
+        const Slice slice = {
+            .tokens = std::span(tokens).subspan(static_cast<size_t>(at), static_cast<size_t>(n)),
+            .position = at,
+            .blocks = shuffled,
+            .logits = n};
+        const auto output = one->Run({.slices = {slice}});
+        ASSERT_TRUE(output.ok()) << output.status();
+        chunked.insert(chunked.end(), output->logits.begin(), output->logits.end());
+        at += n;
+      }
+      EXPECT_TRUE(SameBits(whole, chunked)) << "chunks";
+    }
+  }
+}
+
+TEST_P(Invariance, AloneAndAmongOthers) {
+  const ModelFolder model = RandomLlama({});
+  const Folder folder(model);
+  const auto executor = OpenThis(folder, 2);
+  // Sequences of all lengths, each with its own chunk under way: decode, prefill, in the midst.
+  constexpr int64_t kSequences = 9;
+  std::vector<Tokens> sequences;
+  std::vector<std::vector<float>> alone;
+  for (int64_t s = 0; s < kSequences; ++s) {
+    sequences.push_back(RandomTokens(5 + 17 * s, 131, 20 + static_cast<uint64_t>(s)));
+    alone.push_back(Whole(*executor, sequences.back(), Blocks(0, 10)));
+  }
+  std::vector<std::vector<BlockId>> tables;
+  for (BlockId s = 0; s < kSequences; ++s) tables.push_back(Blocks(20 + 10 * s, 10));
+  std::vector<int64_t> done(kSequences, 0);
+  std::vector<std::vector<float>> together(kSequences);
+  for (int64_t round = 0; round < 200; ++round) {
+    StepInput input;
+    std::vector<size_t> who;
+    for (size_t s = 0; s < kSequences; ++s) {
+      const int64_t left = static_cast<int64_t>(sequences[s].size()) - done[s];
+      const int64_t n = std::min<int64_t>(left, (s + static_cast<size_t>(round)) % 3 == 0 ? 1 : 23);
+      if (n == 0 || (round + static_cast<int64_t>(s)) % 4 == 3) continue;
+      input.slices.push_back(
+          {.tokens = std::span(sequences[s])
+                         .subspan(static_cast<size_t>(done[s]), static_cast<size_t>(n)),
+           .position = done[s],
+           .blocks = tables[s],
+           .logits = n});
+      done[s] += n;
+      who.push_back(s);
+    }
+    const auto output = executor->Run(input);
+    ASSERT_TRUE(output.ok()) << output.status();
+    const float* logits = output->logits.data();
+    for (size_t i = 0; i < who.size(); ++i) {
+      const float* end = logits + input.slices[i].logits * 131;
+      together[who[i]].insert(together[who[i]].end(), logits, end);
+      logits = end;
+    }
+  }
+  for (size_t s = 0; s < kSequences; ++s) EXPECT_TRUE(SameBits(alone[s], together[s])) << s;
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, Invariance,
+                         testing::Values(Setup{CpuWeightType::kF32, KvType::kF32},
+                                         Setup{CpuWeightType::kBF16, KvType::kBF16},
+                                         Setup{CpuWeightType::kInt8, KvType::kInt8}));
+
+// ---- leaks that other engines had ----
+
+// A step of a prompt's midst, a decode and a prompt's end: each gets its own logits, no more rows
+// than were asked for.
+TEST(CpuExecutorLeaks, LogitsGoToWhoAskedForThem) {
+  const ModelFolder model = RandomGpt2(2, 3, 48, 256, 131);
+  const Folder folder(model);
+  const auto executor = Open(folder.path());
+  const Tokens a = RandomTokens(50, 131, 1), b = RandomTokens(33, 131, 2),
+               c = RandomTokens(20, 131, 3);
+  const std::vector<float> of_b = Whole(*executor, b, Blocks(10, 4));
+  const std::vector<float> of_c = Whole(*executor, c, Blocks(20, 4));
+  const std::vector<BlockId> blocks_a = Blocks(0, 4), blocks_b = Blocks(10, 4),
+                             blocks_c = Blocks(20, 4);
+  const auto output = executor->Run(
+      {.slices = {
+           {.tokens = a, .blocks = blocks_a, .logits = 0},
+           {.tokens = std::span(b).subspan(32), .position = 32, .blocks = blocks_b, .logits = 1},
+           {.tokens = c, .blocks = blocks_c, .logits = 2, .states = true}}});
+  ASSERT_TRUE(output.ok()) << output.status();
+  ASSERT_EQ(output->logits.size(), 3u * 131);
+  EXPECT_TRUE(SameBits(output->logits.subspan(0, 131), std::span(of_b).subspan(32 * 131)));
+  EXPECT_TRUE(SameBits(output->logits.subspan(131), std::span(of_c).subspan(18 * 131)));
+  ASSERT_EQ(output->states.size(), 20u * 48);
+  EXPECT_LT(MaxDifference(output->states, PlainForward(model, c).states), 1e-4);
+}
+
+// A prefill after a shared prefix writes its own blocks alone: the prefix's other user sees what it
+// saw before. Copies come first, in order.
+TEST(CpuExecutorLeaks, SharedBlocksAreLeftAlone) {
+  const Folder folder(RandomLlama({}));
+  const auto executor = Open(folder.path());
+  const Tokens prefix = RandomTokens(40, 131, 4);  // two blocks of 16 and a half
+  Tokens one = prefix, two = prefix;
+  for (const TokenId t : RandomTokens(30, 131, 5)) one.push_back(t);
+  for (const TokenId t : RandomTokens(30, 131, 6)) two.push_back(t);
+  const std::vector<float> alone_one = Whole(*executor, one, Blocks(100, 5));
+  const std::vector<float> alone_two = Whole(*executor, two, Blocks(110, 5));
+  Whole(*executor, prefix, Blocks(0, 3));
+  const std::vector<BlockId> table_one = {0, 1, 2, 3, 4};
+  const std::vector<BlockId> table_two = {0, 1, 5, 6, 7};  // 5 is a copy of 2
+  const auto rest = [](const Tokens& tokens) { return std::span(tokens).subspan(40); };
+  const auto output = executor->Run(
+      {.copies = {{.from = 2, .to = 6}, {.from = 6, .to = 5}},
+       .slices = {{.tokens = rest(one), .position = 40, .blocks = table_one, .logits = 30},
+                  {.tokens = rest(two), .position = 40, .blocks = table_two, .logits = 30}}});
+  ASSERT_TRUE(output.ok()) << output.status();
+  EXPECT_TRUE(
+      SameBits(output->logits.subspan(0, 30 * 131), std::span(alone_one).subspan(40 * 131)));
+  EXPECT_TRUE(SameBits(output->logits.subspan(30 * 131), std::span(alone_two).subspan(40 * 131)));
+}
+
+// What lay in a block before has no part in the result, not even where it is not a number.
+TEST(CpuExecutorLeaks, OldContentOfBlocksHasNoPart) {
+  const Folder folder(RandomLlama({}));
+  const auto executor = Open(folder.path());
+  const Tokens tokens = RandomTokens(37, 131, 4), others = RandomTokens(48, 131, 9);
+  const std::vector<float> fresh = Whole(*executor, tokens, Blocks(0, 3));
+  Whole(*executor, others, Blocks(10, 3));
+  EXPECT_TRUE(SameBits(fresh, Whole(*executor, tokens, {12, 10, 11})));
+}
+
+// ---- what is refused ----
+
+TEST(CpuExecutor, WrongStepsAreRefused) {
+  const Folder folder(RandomGpt2(1, 2, 16, 64, 50));
+  const auto executor = OpenCpuExecutor(folder.path(), {});
+  ASSERT_TRUE(executor.ok()) << executor.status();
+  EXPECT_EQ((*executor)->Run({}).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ((*executor)->AllocateCache(4, 12, KvType::kF32).code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ((*executor)->AllocateCache(int64_t{1} << 30, 16, KvType::kF32).code(),
+            absl::StatusCode::kResourceExhausted);
+  ASSERT_TRUE((*executor)->AllocateCache(4, 16, KvType::kF32).ok());
+  const Tokens tokens = {1, 2, 3}, wrong = {1, 50}, negative = {-1}, none = {};
+  const std::vector<BlockId> blocks = {0, 3}, outside = {4}, empty = {};
+  const auto code = [&](const Slice& slice) {
+    return (*executor)->Run({.slices = {slice}}).status().code();
+  };
+  const auto invalid = absl::StatusCode::kInvalidArgument;
+  EXPECT_EQ(code({.tokens = none, .blocks = blocks}), invalid);
+  EXPECT_EQ(code({.tokens = wrong, .blocks = blocks}), invalid);
+  EXPECT_EQ(code({.tokens = negative, .blocks = blocks}), invalid);
+  EXPECT_EQ(code({.tokens = tokens, .blocks = outside}), invalid);
+  EXPECT_EQ(code({.tokens = tokens, .blocks = empty}), invalid);
+  EXPECT_EQ(code({.tokens = tokens, .position = 62, .blocks = blocks}), invalid);
+  EXPECT_EQ(code({.tokens = tokens, .position = 30, .blocks = blocks}), invalid);
+  EXPECT_EQ(code({.tokens = tokens, .blocks = blocks, .logits = 4}), invalid);
+  EXPECT_EQ((*executor)->Run({.copies = {{0, 4}}}).status().code(), invalid);
+  EXPECT_EQ(code({.tokens = tokens, .blocks = blocks, .logits = 3}), absl::StatusCode::kOk);
+}
+
+TEST(CpuExecutor, ShapeCountsWhatIsThere) {
+  const ModelFolder model = RandomLlama({});
+  const Folder folder(model);
+  const auto executor = Open(folder.path());
+  int64_t parameters = 0;
+  for (const auto& [name, tensor] : model.tensors) {
+    parameters += static_cast<int64_t>(tensor.values.size());
+  }
+  const ModelShape& shape = executor->shape();
+  EXPECT_EQ(shape.parameters, parameters);
+  EXPECT_EQ(shape.KvBytesPerToken(KvType::kF32), 2 * 2 * 2 * 16 * 4);
+  EXPECT_EQ(shape.KvBytesPerToken(KvType::kInt8), 2 * 2 * 2 * (16 + 4));
+  EXPECT_DOUBLE_EQ(shape.flops_of_head, 2.0 * 48 * 131);
+  EXPECT_DOUBLE_EQ(shape.flops_per_token, 2.0 * 2 * (48 * 64 * 2 + 48 * 32 * 2 + 3 * 48 * 104));
+  EXPECT_GE(shape.weight_bytes, 4 * (parameters - 131 * 48));
+  EXPECT_GT(executor->ActivationBytes(100, 1), executor->ActivationBytes(10, 1));
+}
+
+}  // namespace
+}  // namespace longrun::serving

@@ -1,0 +1,44 @@
+// What config.json of a Hugging Face folder says of a GPT-2 or Llama model, and the frequencies of
+// its rotary positions. Pure functions of any thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+
+namespace longrun::serving {
+
+// Rotary positions (Su et al. 2021): pair i of a head turns by position · frequencies[i].
+struct Rotation {
+  std::vector<float> frequencies;  // [head_dim / 2]; empty: learned positions
+  float magnitude = 1;             // times cosine and sine (YaRN's temperature)
+};
+
+struct ModelConfig {
+  std::string family;  // "gpt2" or "llama"
+  int64_t layers = 0;
+  int64_t d_model = 0;
+  int64_t heads = 0;
+  int64_t kv_heads = 0;
+  int64_t head_dim = 0;
+  int64_t d_ff = 0;
+  int64_t vocab_size = 0;
+  int64_t context = 0;
+  double norm_epsilon = 0;
+  bool attention_bias = false;
+  bool mlp_bias = false;
+  bool tied_head = false;
+  Rotation rotation;
+
+  bool llama() const { return family == "llama"; }
+};
+
+// Reads `folder`/config.json. InvalidArgument names the file, the field and what would be right;
+// a variant that is not computed here is refused rather than served wrongly.
+absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& folder);
+// The same from the file's text; `name` is how messages call it.
+absl::StatusOr<ModelConfig> ParseModelConfig(const std::string& text, const std::string& name);
+
+}  // namespace longrun::serving
