@@ -2,7 +2,6 @@
 
 #include <boost/asio/ssl.hpp>
 
-#include <ctime>
 #include <type_traits>
 
 #include "absl/strings/str_cat.h"
@@ -18,70 +17,6 @@ constexpr size_t kReadBytes = 8192;
 constexpr size_t kMostAheadBytes = 65536;
 constexpr double kLingerSeconds = 2;
 constexpr int64_t kLingerBytes = 1 << 20;
-
-const char* ReasonOf(int status) {
-  switch (status) {
-    case 100:
-      return "Continue";
-    case 200:
-      return "OK";
-    case 201:
-      return "Created";
-    case 204:
-      return "No Content";
-    case 400:
-      return "Bad Request";
-    case 401:
-      return "Unauthorized";
-    case 403:
-      return "Forbidden";
-    case 404:
-      return "Not Found";
-    case 405:
-      return "Method Not Allowed";
-    case 408:
-      return "Request Timeout";
-    case 409:
-      return "Conflict";
-    case 413:
-      return "Content Too Large";
-    case 415:
-      return "Unsupported Media Type";
-    case 417:
-      return "Expectation Failed";
-    case 422:
-      return "Unprocessable Content";
-    case 429:
-      return "Too Many Requests";
-    case 431:
-      return "Request Header Fields Too Large";
-    case 500:
-      return "Internal Server Error";
-    case 501:
-      return "Not Implemented";
-    case 503:
-      return "Service Unavailable";
-    case 505:
-      return "HTTP Version Not Supported";
-  }
-  return "Unknown";
-}
-
-std::string HttpDate() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  char text[64];
-  return {text, std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts)};
-}
-
-// Header values come from handlers, which may have them from clients.
-std::string Clean(std::string value) {
-  for (char& c : value) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
-  }
-  return value;
-}
 
 Tcp::socket& SocketOf(Tcp::socket& stream) { return stream; }
 Tcp::socket& SocketOf(TlsStream& stream) { return stream.next_layer(); }
@@ -130,7 +65,7 @@ class Connection final : public ConnectionBase,
     ++core_->connections;
   }
   ~Connection() override {
-    if (!closed_) --core_->connections;
+    if (!closed_) core_->OneLess();
   }
 
   void Start() override {
@@ -372,7 +307,12 @@ class Connection final : public ConnectionBase,
     const auto peer = SocketOf(stream_).remote_endpoint(ignored);
     if (!ignored) request.peer = absl::StrCat(peer.address().to_string(), ":", peer.port());
     Read();  // notices when the client leaves
-    core_->handler(std::move(request), std::move(responder));
+    try {
+      core_->handler(std::move(request), std::move(responder));
+    } catch (const std::exception& error) {
+      // The responder goes with the stack, which answers 500.
+      log::error("a request's handler failed: {}", error.what());
+    }
   }
 
   // Answers what could not be read, and closes: where the next request begins is not known.
@@ -468,7 +408,7 @@ class Connection final : public ConnectionBase,
   void CloseNow() {
     if (closed_) return;
     closed_ = true;
-    --core_->connections;  // a responder may keep this object for long yet
+    core_->OneLess();  // a responder may keep this object for long yet
     read_deadline_.Cancel();
     write_deadline_.Cancel();
     error_code ignored;
@@ -525,38 +465,6 @@ class Connection final : public ConnectionBase,
 };
 
 }  // namespace
-
-std::string HeadOf(const Response& response, bool keep_alive, Framing framing) {
-  std::string head = absl::StrCat("HTTP/1.1 ", response.status, " ", ReasonOf(response.status),
-                                  "\r\nDate: ", HttpDate(), "\r\n");
-  if (!response.content_type.empty() && response.status != 204) {
-    absl::StrAppend(&head, "Content-Type: ", Clean(response.content_type), "\r\n");
-  }
-  for (const auto& [name, value] : response.headers) {
-    absl::StrAppend(&head, name, ": ", Clean(value), "\r\n");
-  }
-  if (framing == Framing::kChunked) {
-    head += "Transfer-Encoding: chunked\r\n";
-  } else if (framing == Framing::kLength && response.status != 204) {
-    absl::StrAppend(&head, "Content-Length: ", response.body.size(), "\r\n");
-  }
-  absl::StrAppend(&head, "Connection: ", keep_alive ? "keep-alive" : "close", "\r\n\r\n");
-  return head;
-}
-
-Response ErrorResponse(const HttpError& error) {
-  Response response;
-  response.status = error.status;
-  std::string message;
-  for (const char c : error.message) {
-    if (c == '"' || c == '\\') message += '\\';
-    message += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
-  }
-  response.body = absl::StrCat("{\"error\":{\"message\":\"", message, "\",\"type\":\"",
-                               error.status >= 500 ? "server_error" : "invalid_request_error",
-                               "\",\"param\":null,\"code\":null}}");
-  return response;
-}
 
 std::shared_ptr<ConnectionBase> MakeConnection(std::shared_ptr<ServerCore> core,
                                                Tcp::socket socket) {

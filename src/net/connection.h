@@ -13,6 +13,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -36,6 +37,21 @@ struct ServerCore {
   asio::io_context io;
   std::atomic<int64_t> connections{0};
   std::atomic<bool> draining{false};
+
+  // A connection closed.
+  void OneLess() {
+    if (--connections > 0) return;
+    const std::lock_guard lock(mutex);
+    gone.notify_all();
+  }
+  // Until there is no connection, for so long at most.
+  void AwaitNone(double seconds) {
+    std::unique_lock lock(mutex);
+    gone.wait_for(lock, std::chrono::duration<double>(seconds),
+                  [this] { return connections == 0; });
+  }
+  std::mutex mutex;
+  std::condition_variable gone;
 };
 
 // How the end of a body is told.

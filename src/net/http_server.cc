@@ -19,7 +19,6 @@ namespace {
 using boost::system::error_code;
 
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);
-constexpr auto kLook = std::chrono::milliseconds(10);
 
 absl::Status CannotListen(const ServerOptions& options, const error_code& error) {
   const std::string where = absl::StrCat(options.address, ":", options.port);
@@ -86,10 +85,7 @@ class ServerOnAsio final : public Server {
     core_->draining = true;
     CloseAcceptor();
     ForEach([](ConnectionBase& connection) { connection.CloseIfIdle(); });
-    const Stopwatch watch;
-    while (core_->connections > 0 && watch.seconds() < seconds) {
-      std::this_thread::sleep_for(kLook);
-    }
+    core_->AwaitNone(seconds);
     ForEach([](ConnectionBase& connection) { connection.Close(); });
   }
 

@@ -18,9 +18,9 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "base/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "base/time.h"
 #include "net/http_client.h"
 
 namespace longrun::net {
