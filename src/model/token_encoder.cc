@@ -4,7 +4,9 @@
 
 #include "model/special_finder.h"
 #include "model/split.h"
+#include "model/split_regex.h"
 #include "model/tokenizer.h"
+#include "model/utf8.h"
 #include "model/view_hash.h"
 
 namespace longrun::model {
@@ -113,7 +115,7 @@ struct TokenEncoder::State {
   explicit State(const Tokenizer& t) : tokenizer(t) {}
 
   void EncodeWord(std::string_view word, std::vector<TokenId>* out) {
-    const bool remember = word.size() <= kRememberedWordBytes;
+    const bool remember = word.size() <= kRememberedWordBytes && !tokenizer.rules().characters;
     if (remember) {
       const auto it = words.find(word);
       if (it != words.end()) {
@@ -121,8 +123,7 @@ struct TokenEncoder::State {
         return;
       }
     }
-    scratch.clear();
-    for (const char byte : word) scratch.push_back(tokenizer.ByteToken(static_cast<uint8_t>(byte)));
+    BeginWord(word);
     if (word.size() <= kShortWordBytes) {
       MergeShort(tokenizer, &scratch);
     } else {
@@ -132,6 +133,84 @@ struct TokenEncoder::State {
     if (!remember) return;
     if (words.size() == kRememberedWords) words.clear();
     words.emplace(word, scratch);
+  }
+
+  // The tokens that merging begins with.
+  void BeginWord(std::string_view word) {
+    scratch.clear();
+    const TextRules& rules = tokenizer.rules();
+    const auto whole = rules.whole_words ? tokenizer.Whole(word) : std::nullopt;
+    if (whole.has_value()) {
+      scratch.push_back(*whole);
+      return;
+    }
+    for (size_t at = 0; at < word.size();) {
+      const std::string_view rest = word.substr(at);
+      const int bytes = rules.characters ? FirstCodePoint(rest).bytes : 0;
+      const size_t taken = bytes == 0 ? 1 : static_cast<size_t>(bytes);
+      const auto character = bytes == 0 ? std::nullopt : tokenizer.Whole(rest.substr(0, taken));
+      if (character.has_value()) {
+        scratch.push_back(*character);
+      } else {
+        for (const char byte : rest.substr(0, taken)) {
+          scratch.push_back(tokenizer.ByteToken(static_cast<uint8_t>(byte)));
+        }
+      }
+      at += taken;
+    }
+  }
+
+  // A piece between special and added tokens; `first`: the text begins with it.
+  void EncodePiece(std::string_view text, bool first, std::vector<TokenId>* out) {
+    const TextRules& rules = tokenizer.rules();
+    using Blank = TextRules::Blank;
+    const bool puts = rules.blank == Blank::kAlways ||
+                      (rules.blank == Blank::kUnlessThere && !text.starts_with(' ')) ||
+                      (rules.blank == Blank::kFirstUnlessThere && first && !text.starts_with(' '));
+    std::string own;
+    if (!text.empty() && (puts || rules.characters)) {
+      own = puts ? " " : "";
+      own += text;
+      if (rules.characters) ReplaceBlocks(&own);
+      text = own;
+    }
+    if (text.empty()) return;
+    if (rules.characters) {
+      EncodeWord(text, out);
+    } else if (rules.words != nullptr) {
+      for (const std::string_view word : rules.words->Split(text)) EncodeWord(word, out);
+    } else {
+      for (WordSplitter split(text); !split.Done();) EncodeWord(split.Next(), out);
+    }
+  }
+
+  // U+2581, which stands for a blank in SentencePiece's vocabularies, becomes one.
+  static void ReplaceBlocks(std::string* text) {
+    static constexpr std::string_view kBlock = "\u2581";
+    size_t from = text->find(kBlock);
+    if (from == std::string::npos) return;
+    std::string replaced;
+    size_t at = 0;
+    for (; from != std::string::npos; from = text->find(kBlock, at)) {
+      replaced.append(*text, at, from - at);
+      replaced += ' ';
+      at = from + kBlock.size();
+    }
+    *text = replaced + text->substr(at);
+  }
+
+  void EncodeAround(std::string_view text, const std::vector<TokenId>& tokens,
+                    std::vector<TokenId>* out) {
+    if (tokens.empty()) return EncodePiece(text, true, out);
+    std::vector<std::string_view> texts;
+    for (const TokenId id : tokens) texts.push_back(tokenizer.TokenBytes(id));
+    SpecialFinder pieces(text, std::move(texts));
+    while (true) {
+      const SpecialFinder::Piece piece = pieces.Next();
+      EncodePiece(piece.text, piece.text.data() == text.data(), out);
+      if (piece.special < 0) return;
+      out->push_back(tokens[static_cast<size_t>(piece.special)]);
+    }
   }
 
   const Tokenizer& tokenizer;
@@ -144,20 +223,14 @@ TokenEncoder::TokenEncoder(const Tokenizer& tokenizer)
 TokenEncoder::~TokenEncoder() = default;
 
 void TokenEncoder::Encode(std::string_view text, std::vector<TokenId>* out) {
-  for (WordSplitter words(text); !words.Done();) state_->EncodeWord(words.Next(), out);
+  state_->EncodeAround(text, state_->tokenizer.rules().added, out);
 }
 
 void TokenEncoder::EncodeWithSpecials(std::string_view text, std::vector<TokenId>* out) {
-  const Tokenizer& tokenizer = state_->tokenizer;
-  std::vector<std::string_view> specials;
-  for (const TokenId id : tokenizer.specials()) specials.push_back(tokenizer.TokenBytes(id));
-  SpecialFinder pieces(text, std::move(specials));
-  while (true) {
-    const SpecialFinder::Piece piece = pieces.Next();
-    Encode(piece.text, out);
-    if (piece.special < 0) return;
-    out->push_back(tokenizer.specials()[static_cast<size_t>(piece.special)]);
-  }
+  std::vector<TokenId> tokens = state_->tokenizer.specials();
+  const std::vector<TokenId>& added = state_->tokenizer.rules().added;
+  tokens.insert(tokens.end(), added.begin(), added.end());
+  state_->EncodeAround(text, tokens, out);
 }
 
 }  // namespace longrun::model

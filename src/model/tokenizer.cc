@@ -9,6 +9,7 @@
 #include "absl/strings/escaping.h"
 #include "base/check.h"
 #include "model/byte_level.h"
+#include "model/split_regex.h"
 #include "model/view_hash.h"
 
 namespace longrun::model {
@@ -32,7 +33,7 @@ absl::Status Invalid(fmt::format_string<T...> format, T&&... values) {
 
 // Of everything that decides which tokens a text gives, the same on every machine.
 uint64_t HashOf(const std::vector<std::string>& tokens, const std::vector<Tokenizer::Merge>& merges,
-                const std::vector<TokenId>& specials) {
+                const std::vector<TokenId>& specials, const TextRules& rules) {
   std::string all;
   const auto number = [&](uint64_t n) {
     for (int i = 0; i < 8; ++i) all.push_back(static_cast<char>(n >> (8 * i)));
@@ -48,14 +49,25 @@ uint64_t HashOf(const std::vector<std::string>& tokens, const std::vector<Tokeni
     number(static_cast<uint64_t>(merge.merged));
   }
   for (const TokenId id : specials) number(static_cast<uint64_t>(id));
+  if (!rules.IsGpt2s()) {
+    if (rules.words != nullptr) {
+      for (const std::string& pattern : rules.words->patterns()) all += pattern + '\0';
+    }
+    for (const int flag : {static_cast<int>(rules.blank), static_cast<int>(rules.whole_words),
+                           static_cast<int>(rules.characters)}) {
+      number(static_cast<uint64_t>(flag));
+    }
+    for (const TokenId id : rules.added) number(static_cast<uint64_t>(id));
+    for (const TokenId id : rules.byte_tokens) number(static_cast<uint64_t>(id));
+  }
   return XXH3_64bits(all.data(), all.size());
 }
 
 }  // namespace
 
 absl::StatusOr<Tokenizer> Tokenizer::Make(std::vector<std::string> tokens,
-                                          std::vector<Merge> merges,
-                                          std::vector<TokenId> specials) {
+                                          std::vector<Merge> merges, std::vector<TokenId> specials,
+                                          TextRules rules) {
   if (tokens.size() > kMostTokens) {
     return Invalid("a vocabulary of {} tokens; at most {} work", tokens.size(), kMostTokens);
   }
@@ -63,10 +75,12 @@ absl::StatusOr<Tokenizer> Tokenizer::Make(std::vector<std::string> tokens,
   t.tokens_ = std::move(tokens);
   t.merges_ = std::move(merges);
   t.specials_ = std::move(specials);
+  t.rules_ = std::move(rules);
   LR_RETURN_IF_ERROR(t.IndexSpecials());
+  LR_RETURN_IF_ERROR(t.IndexRules());
   LR_RETURN_IF_ERROR(t.IndexBytes());
   LR_RETURN_IF_ERROR(t.IndexMerges());
-  t.hash_ = HashOf(t.tokens_, t.merges_, t.specials_);
+  t.hash_ = HashOf(t.tokens_, t.merges_, t.specials_, t.rules_);
   return t;
 }
 
@@ -88,7 +102,49 @@ absl::Status Tokenizer::IndexSpecials() {
   return absl::OkStatus();
 }
 
+bool TextRules::IsGpt2s() const {
+  return words == nullptr && blank == Blank::kNone && !whole_words && !characters && added.empty();
+}
+
+absl::Status Tokenizer::IndexRules() {
+  const auto there = [&](TokenId id) { return id >= 0 && id < vocab_size(); };
+  for (const auto* ids : {&rules_.added, &rules_.prefix, &rules_.byte_tokens}) {
+    for (const TokenId id : *ids) {
+      if (!there(id)) return Invalid("token {} is not in the vocabulary", id);
+    }
+  }
+  for (const TokenId id : rules_.added) {
+    if (TokenBytes(id).empty() || IsSpecial(id)) return Invalid("added token {} has no text", id);
+  }
+  if (rules_.end_of_text.has_value()) {
+    if (!there(*rules_.end_of_text) || !IsSpecial(*rules_.end_of_text)) {
+      return Invalid("the end of text, {}, is no special token", *rules_.end_of_text);
+    }
+    end_of_text_ = rules_.end_of_text;
+  }
+  if (!rules_.whole_words && !rules_.characters) return absl::OkStatus();
+  std::vector<bool> is_byte(tokens_.size(), false);
+  for (const TokenId id : rules_.byte_tokens) is_byte[static_cast<size_t>(id)] = true;
+  for (TokenId id = 0; id < vocab_size(); ++id) {
+    if (!IsSpecial(id) && !is_byte[static_cast<size_t>(id)]) {
+      wholes_.try_emplace(tokens_[static_cast<size_t>(id)], id);
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::optional<TokenId> Tokenizer::Whole(std::string_view bytes) const {
+  const auto it = wholes_.find(std::string(bytes));
+  if (it == wholes_.end()) return std::nullopt;
+  return it->second;
+}
+
 absl::Status Tokenizer::IndexBytes() {
+  if (rules_.characters) {
+    if (rules_.byte_tokens.size() != 256) return Invalid("256 tokens of bytes are right");
+    std::copy(rules_.byte_tokens.begin(), rules_.byte_tokens.end(), std::begin(byte_tokens_));
+    return absl::OkStatus();
+  }
   std::fill(std::begin(byte_tokens_), std::end(byte_tokens_), TokenId{-1});
   ViewSet seen;
   for (TokenId id = 0; id < vocab_size(); ++id) {
@@ -186,6 +242,7 @@ absl::StatusOr<std::string> Tokenizer::Decode(std::span<const TokenId> ids) cons
     }
     bytes += TokenBytes(id);
   }
+  if (rules_.blank != TextRules::Blank::kNone && bytes.starts_with(' ')) bytes.erase(0, 1);
   return bytes;
 }
 

@@ -27,6 +27,26 @@ using TokenId = int32_t;
 
 inline constexpr std::string_view kEndOfText = "<|endoftext|>";
 
+class WordRegexes;
+
+// How text becomes words and symbols where that is not GPT-2's way. The default is.
+struct TextRules {
+  // A blank put before a text (or before each piece of it between special tokens).
+  enum class Blank { kNone, kUnlessThere, kAlways, kFirstUnlessThere };
+  std::shared_ptr<const WordRegexes> words;  // null: GPT-2's split
+  Blank blank = Blank::kNone;
+  bool whole_words = false;  // a word that is a token is that token, whatever the merges
+  // SentencePiece's way: no words, U+2581 is a blank, and merging begins with characters; bytes are
+  // for characters that are no token. `byte_tokens` then are the 256 tokens of bytes.
+  bool characters = false;
+  std::vector<TokenId> byte_tokens;
+  std::vector<TokenId> added;   // come from text always, before it is split; not special
+  std::vector<TokenId> prefix;  // stand before a text that a model is given (beginning of text)
+  std::optional<TokenId> end_of_text;  // where it is not <|endoftext|>
+
+  bool IsGpt2s() const;
+};
+
 class Tokenizer {
  public:
   struct Merge {
@@ -40,7 +60,7 @@ class Tokenizer {
   // byte stands. `merges`: in the order they apply; the merged bytes are those of left and right.
   // `specials`: ids of `tokens` that only EncodeWithSpecials makes out of text.
   static absl::StatusOr<Tokenizer> Make(std::vector<std::string> tokens, std::vector<Merge> merges,
-                                        std::vector<TokenId> specials);
+                                        std::vector<TokenId> specials, TextRules rules = {});
 
   // One token a byte (ids in GPT-2's order) and then the special tokens.
   static Tokenizer Bytes(const std::vector<std::string>& specials = {std::string(kEndOfText)});
@@ -55,6 +75,11 @@ class Tokenizer {
   const std::vector<Merge>& merges() const { return merges_; }
   const std::vector<TokenId>& specials() const { return specials_; }
   TokenId ByteToken(uint8_t byte) const { return byte_tokens_[byte]; }
+  const TextRules& rules() const { return rules_; }
+  // The tokens that Encode does not add but a model expects before a text: its post-processor's.
+  const std::vector<TokenId>& prefix() const { return rules_.prefix; }
+  // The ordinary token of exactly those bytes; nothing unless the rules have use for it.
+  std::optional<TokenId> Whole(std::string_view bytes) const;
   // Of everything that decides which tokens a text gives: token files record it.
   uint64_t hash() const { return hash_; }
 
@@ -63,7 +88,8 @@ class Tokenizer {
   std::vector<TokenId> Encode(std::string_view text) const;
   // The same, but the text of a special token becomes that token.
   std::vector<TokenId> EncodeWithSpecials(std::string_view text) const;
-  // Exactly the bytes that were encoded. An id out of range is an InvalidArgument.
+  // Exactly the bytes that were encoded, less a blank that was put before them. An id out of range
+  // is an InvalidArgument.
   absl::StatusOr<std::string> Decode(std::span<const TokenId> ids) const;
 
   // The merge of two neighbours: its place in the order and what it makes; rank -1: none.
@@ -78,6 +104,7 @@ class Tokenizer {
   absl::Status IndexSpecials();
   absl::Status IndexBytes();
   absl::Status IndexMerges();
+  absl::Status IndexRules();
 
   std::vector<std::string> tokens_;
   std::vector<Merge> merges_;
@@ -86,6 +113,8 @@ class Tokenizer {
   TokenId byte_tokens_[256] = {};
   absl::flat_hash_map<uint64_t, Join> joins_;  // left << 32 | right
   std::optional<TokenId> end_of_text_;
+  TextRules rules_;
+  absl::flat_hash_map<std::string, TokenId> wholes_;
   uint64_t hash_ = 0;
 };
 

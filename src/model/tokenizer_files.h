@@ -19,8 +19,10 @@ absl::StatusOr<Tokenizer> LoadTokenizer(const std::string& path);
 absl::StatusOr<Tokenizer> LoadVocabAndMerges(const std::string& vocab_path,
                                              const std::string& merges_path);
 
-// Hugging Face `tokenizers` format; byte-level BPE with GPT-2's split alone, since any other
-// pre-tokenizer would silently give other tokens.
+// Hugging Face `tokenizers` format: byte-level BPE with GPT-2's split or a sequence of expressions
+// (Llama 3, Qwen 2), and SentencePiece's BPE with byte_fallback (Llama 2). What is not known here
+// is refused, since it would silently give other tokens. The end of text is the "eos_token" of a
+// tokenizer_config.json beside it.
 absl::StatusOr<Tokenizer> LoadTokenizerJson(const std::string& path);
 
 // Lines of `base64 rank`. The merges are recovered from the ranks; <|endoftext|> takes the first id

@@ -190,10 +190,15 @@ TEST_F(TokenizerFiles, AnotherKindOfTokenizerIsRefusedRatherThanReadWrongly) {
     return ErrorOf("t");
   };
   EXPECT_THAT(error("/model/type", "Unigram"), HasSubstr("\"BPE\""));
-  EXPECT_THAT(error("/model/ignore_merges", true), HasSubstr("model.ignore_merges: true"));
+  EXPECT_THAT(error("/model/continuing_subword_prefix", "##"),
+              HasSubstr("model.continuing_subword_prefix: \"##\""));
+  EXPECT_THAT(error("/model/byte_fallback", true), HasSubstr("with byte_fallback"));
   EXPECT_THAT(error("/normalizer", {{"type", "NFC"}}), HasSubstr("normalizer"));
   EXPECT_THAT(error("/pre_tokenizer/use_regex", false), HasSubstr("pre_tokenizer"));
-  EXPECT_THAT(error("/pre_tokenizer/add_prefix_space", true), HasSubstr("pre_tokenizer"));
+  EXPECT_THAT(error("/pre_tokenizer",
+                    {{"type", "Sequence"}, {"pretokenizers", {{{"type", "Whitespace"}}}}}),
+              HasSubstr("pre_tokenizer"));
+  EXPECT_THAT(error("/added_tokens/0/lstrip", true), HasSubstr("lstrip"));
   EXPECT_THAT(error("/pre_tokenizer/add_prefix_space", "yes"), HasSubstr("t/tokenizer.json"));
   EXPECT_THAT(error("/pre_tokenizer", nullptr), HasSubstr("pre_tokenizer"));
   EXPECT_THAT(error("/post_processor/type", "TemplateProcessing"), HasSubstr("post_processor"));

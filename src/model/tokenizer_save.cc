@@ -111,6 +111,12 @@ std::string MergesText(const Tokenizer& tokenizer) {
 
 absl::Status SaveTokenizer(const Tokenizer& tokenizer, const std::string& folder,
                            int64_t model_max_length) {
+  if (!tokenizer.rules().IsGpt2s()) {
+    return absl::InvalidArgumentError(fmt::format(
+        "{}: this tokenizer does not split text as GPT-2's does, which is all that these files "
+        "can say; keep the tokenizer.json it came from",
+        folder));
+  }
   LR_RETURN_IF_ERROR(MakeFolder(folder));
   const auto write = [&](const char* name, const std::string& text) {
     return WriteFileAtomically((std::filesystem::path(folder) / name).string(), text);

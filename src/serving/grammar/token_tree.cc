@@ -45,6 +45,7 @@ std::vector<TokenNode> TreeOf(std::vector<Entry> entries) {
       nodes.push_back(
           {.depth = static_cast<uint16_t>(depth), .byte = static_cast<uint8_t>(bytes[depth])});
     }
+    // Of tokens with the same bytes (a byte and its character) the later one: the character.
     nodes[open.back()].token = token;
     before = bytes;
   }
