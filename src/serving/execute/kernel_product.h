@@ -303,12 +303,12 @@ void PackPanel(WeightType type, const float* columns, int64_t k, std::byte* to, 
 template <class W>
 double SpinOn(int64_t tiles) {
   constexpr int64_t kSteps = 128;
-  alignas(64) static const std::byte panel[kPanel * 4 * kSteps] = {};
+  alignas(64) static std::byte panel[kPanel * 4 * kSteps] = {};
   alignas(64) float sums[kMaxRows * kPanel];
   alignas(64) uint32_t x[kMaxRows * kSteps] = {};
   for (int64_t i = 0; i < tiles; ++i) {
     Tile<W, kMaxRows>(x, kMaxRows, panel, kSteps, sums);
-    __builtin_memcpy(x, sums, 4);  // each tile waits for the last, so none is left out
+    asm volatile("" : : "r"(panel), "r"(x), "r"(sums) : "memory");  // none may be left out
   }
   const double products = static_cast<double>(kMaxRows * kPanel * kSteps * tiles);
   return products * (std::is_same_v<W, OfF32> ? 2 : 4);

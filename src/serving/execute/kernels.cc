@@ -87,17 +87,18 @@ bool FromF16(const void* from, float* to, int64_t n) {
 }
 
 uint64_t Read(const std::byte* from, int64_t n) {
-  Words sums[4] = {};
-  for (int64_t i = 0; i + 4 * static_cast<int64_t>(sizeof(Words)) <= n;
-       i += 4 * static_cast<int64_t>(sizeof(Words))) {
-    __builtin_prefetch(from + i + kAheadBytes);
-    for (int v = 0; v < 4; ++v) {
+  constexpr int kVecs = 256 / sizeof(Words);
+  Words sums[kVecs] = {};
+  for (int64_t i = 0; i < n; i += 256) {
+    for (int line = 0; line < 256; line += 64) __builtin_prefetch(from + i + kAheadBytes + line);
+    for (int v = 0; v < kVecs; ++v) {
       sums[v] ^= LoadWords(from + i + v * static_cast<int64_t>(sizeof(Words)));
     }
   }
-  const Words all = sums[0] ^ sums[1] ^ sums[2] ^ sums[3];
   uint64_t result = 0;
-  for (int i = 0; i < kLanes; ++i) result ^= all[i];
+  for (int v = 0; v < kVecs; ++v) {
+    for (int i = 0; i < kLanes; ++i) result ^= sums[v][i];
+  }
   return result;
 }
 

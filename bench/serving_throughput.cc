@@ -1,0 +1,204 @@
+// Tokens a second of the CPU executor, beside what the machine allows: a prompt of 512 tokens,
+// decoding alone, and decoding 16 and 32 sequences at once after prompts of 128.
+//
+//   serving_throughput [FOLDER] [f32|bf16|int8 …]
+//
+// FOLDER: a GPT-2 or Llama folder; by default a GPT-2 of 124M with random weights, which is written
+// to the temporary folder where it is not there yet.
+
+#include <fmt/core.h>
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/random.h"
+#include "base/time.h"
+#include "model/safetensors.h"
+#include "serving/execute/ceilings.h"
+#include "serving/execute/cpu_executor.h"
+
+namespace longrun::serving {
+namespace {
+
+constexpr int64_t kLayers = 12, kWidth = 768, kContext = 1024, kVocab = 50257;
+
+absl::Status WriteRandomGpt2(const std::string& folder) {
+  struct Tensor {
+    std::string name;
+    std::vector<int64_t> shape;
+    std::vector<float> values;
+  };
+  std::vector<Tensor> tensors;
+  Random random(1);
+  const auto add = [&](const std::string& name, std::vector<int64_t> shape, float mean, float std) {
+    int64_t n = 1;
+    for (const int64_t size : shape) n *= size;
+    Tensor tensor = {name, std::move(shape), std::vector<float>(static_cast<size_t>(n))};
+    for (float& v : tensor.values) {
+      v = mean + std * 3.46f * (static_cast<float>(random.Uniform()) - 0.5f);
+    }
+    tensors.push_back(std::move(tensor));
+  };
+  const auto linear = [&](const std::string& stem, int64_t in, int64_t out) {
+    add(stem + ".weight", {in, out}, 0, 0.02f);
+    add(stem + ".bias", {out}, 0, 0.01f);
+  };
+  const auto norm = [&](const std::string& stem) {
+    add(stem + ".weight", {kWidth}, 1, 0.1f);
+    add(stem + ".bias", {kWidth}, 0, 0.1f);
+  };
+  add("wte.weight", {kVocab, kWidth}, 0, 0.02f);
+  add("wpe.weight", {kContext, kWidth}, 0, 0.01f);
+  for (int64_t i = 0; i < kLayers; ++i) {
+    const std::string h = "h." + std::to_string(i);
+    norm(h + ".ln_1");
+    linear(h + ".attn.c_attn", kWidth, 3 * kWidth);
+    linear(h + ".attn.c_proj", kWidth, kWidth);
+    norm(h + ".ln_2");
+    linear(h + ".mlp.c_fc", kWidth, 4 * kWidth);
+    linear(h + ".mlp.c_proj", 4 * kWidth, kWidth);
+  }
+  norm("ln_f");
+  LR_RETURN_IF_ERROR(MakeFolder(folder));
+  std::vector<model::TensorToWrite> to_write;
+  for (const Tensor& t : tensors) {
+    to_write.push_back({.name = t.name,
+                        .dtype = model::DType::kF32,
+                        .shape = t.shape,
+                        .bytes = std::as_bytes(std::span(t.values))});
+  }
+  LR_RETURN_IF_ERROR(model::WriteSafetensors(folder + "/model.safetensors", to_write).status());
+  return WriteFileAtomically(
+      folder + "/config.json",
+      fmt::format(R"({{"model_type": "gpt2", "n_layer": {}, "n_head": 12, "n_embd": {},
+                      "n_positions": {}, "vocab_size": {}}})",
+                  kLayers, kWidth, kContext, kVocab) +
+          "\n");
+}
+
+class Runner {
+ public:
+  Runner(Executor& executor, int64_t sequences) : executor_(executor) {
+    const int64_t blocks = executor.shape().context / 16;
+    Random random(2);
+    for (int64_t s = 0; s < sequences; ++s) {
+      blocks_.emplace_back();
+      for (int64_t b = 0; b < blocks; ++b) {
+        blocks_.back().push_back(static_cast<BlockId>(s * blocks + b));
+      }
+    }
+    for (int64_t i = 0; i < executor.shape().context; ++i) {
+      tokens_.push_back(static_cast<model::TokenId>(
+          random.Below(static_cast<uint64_t>(executor.shape().vocab_size))));
+    }
+  }
+
+  // `tokens` of each sequence in one step; seconds.
+  double Step(int64_t position, int64_t tokens) {
+    StepInput input;
+    for (const auto& blocks : blocks_) {
+      input.slices.push_back({.tokens = std::span(tokens_).subspan(static_cast<size_t>(position),
+                                                                   static_cast<size_t>(tokens)),
+                              .position = position,
+                              .blocks = blocks,
+                              .logits = 1});
+    }
+    const Stopwatch watch;
+    const auto output = executor_.Run(input);
+    if (!output.ok()) fmt::print(stderr, "{}\n", std::string(output.status().message()));
+    return watch.seconds();
+  }
+
+ private:
+  Executor& executor_;
+  std::vector<std::vector<BlockId>> blocks_;
+  std::vector<model::TokenId> tokens_;
+};
+
+// Bytes and operations that a step of `sequences` needs at position `position`, and what of the
+// ceilings a measured time makes use of.
+void Report(const char* what, int64_t tokens, double seconds, double operations, double bytes,
+            double flops_ceiling, const Ceilings& ceilings) {
+  fmt::print("  {:<34} {:>8.1f} tok/s   {:>5.1f} % of operations, {:>5.1f} % of bandwidth\n", what,
+             static_cast<double>(tokens) / seconds, 100 * operations / seconds / flops_ceiling,
+             100 * bytes / seconds / ceilings.read_bytes_per_second);
+}
+
+absl::Status Measure(const std::string& folder, const std::string& type, const Ceilings& ceilings) {
+  CpuOptions options;
+  options.weights = type == "f32"    ? CpuWeightType::kF32
+                    : type == "bf16" ? CpuWeightType::kBF16
+                                     : CpuWeightType::kInt8;
+  const KvType kv = type == "f32" ? KvType::kF32 : KvType::kBF16;
+  const double peak =
+      type == "f32" ? ceilings.f32_flops_per_second : ceilings.bf16_flops_per_second;
+  const Stopwatch load;
+  LR_ASSIGN_OR_RETURN(auto executor, OpenCpuExecutor(folder, options));
+  const ModelShape& shape = executor->shape();
+  fmt::print("{}: loaded in {:.3f} s, {:.0f} MB of weights\n", type, load.seconds(),
+             static_cast<double>(shape.weight_bytes) / 1e6);
+  constexpr int64_t kMostSequences = 32;
+  LR_RETURN_IF_ERROR(executor->AllocateCache(kMostSequences * shape.context / 16, 16, kv));
+  const double weights = static_cast<double>(shape.weight_bytes_per_step);
+  const auto attention = [&](int64_t keys) {
+    return 4.0 * static_cast<double>(shape.layers * shape.heads * shape.head_dim * keys);
+  };
+  const double kv_bytes = static_cast<double>(shape.KvBytesPerToken(kv));
+  Runner alone(*executor, 1);
+  alone.Step(0, 512);
+  double best = 1e9;
+  for (int i = 0; i < 3; ++i) best = std::min(best, alone.Step(0, 512));
+  Report("prompt of 512", 512, best,
+         512 * (shape.flops_per_token + attention(256)) + shape.flops_of_head, weights, peak,
+         ceilings);
+  alone.Step(0, 1);
+  double seconds = 0;
+  for (int64_t i = 1; i <= 128; ++i) seconds += alone.Step(i, 1);
+  Report("decode alone, 128 tokens", 128, seconds,
+         128 * (shape.flops_per_token + shape.flops_of_head + attention(64)),
+         128 * (weights + 64 * kv_bytes), peak, ceilings);
+  for (const int64_t n : {8, 16, 32}) {
+    Runner many(*executor, n);
+    const double prefill = many.Step(0, 128);
+    const double s = static_cast<double>(n);
+    Report(fmt::format("{} sequences: prompts of 128", n).c_str(), n * 128, prefill,
+           s * (128 * (shape.flops_per_token + attention(64)) + shape.flops_of_head), weights, peak,
+           ceilings);
+    seconds = 0;
+    for (int64_t i = 0; i < 64; ++i) seconds += many.Step(128 + i, 1);
+    Report(fmt::format("{} sequences: 64 tokens each", n).c_str(), n * 64, seconds,
+           64 * s * (shape.flops_per_token + shape.flops_of_head + attention(160)),
+           64 * (weights + s * 160 * kv_bytes), peak, ceilings);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Main(std::vector<std::string> arguments) {
+  std::string folder = (std::filesystem::temp_directory_path() / "longrun_gpt2_124m").string();
+  if (!arguments.empty() && std::filesystem::is_directory(arguments[0])) {
+    folder = arguments[0];
+    arguments.erase(arguments.begin());
+  } else if (!std::filesystem::exists(folder + "/config.json")) {
+    LR_RETURN_IF_ERROR(WriteRandomGpt2(folder));
+  }
+  if (arguments.empty()) arguments = {"bf16", "f32", "int8"};
+  LR_ASSIGN_OR_RETURN(const Ceilings ceilings, MeasureCeilings(0));
+  fmt::print("{} threads: reads {:.1f} GB/s, bf16 {:.0f} GFLOP/s, f32 {:.0f} GFLOP/s\n",
+             UsableCpus(), ceilings.read_bytes_per_second / 1e9,
+             ceilings.bf16_flops_per_second / 1e9, ceilings.f32_flops_per_second / 1e9);
+  for (const std::string& type : arguments) LR_RETURN_IF_ERROR(Measure(folder, type, ceilings));
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace longrun::serving
+
+int main(int argc, char** argv) {
+  const absl::Status status = longrun::serving::Main({argv + 1, argv + argc});
+  if (!status.ok()) fmt::print(stderr, "{}\n", std::string(status.message()));
+  return status.ok() ? 0 : 1;
+}
