@@ -33,5 +33,7 @@ void DeclarePredict(const Declare& declare);
 void DeclareCheck(const Declare& declare);
 void DeclareSweep(const Declare& declare);
 void DeclareServe(const Declare& declare);
+void DeclareBenchServe(const Declare& declare);
+void DeclareTop(const Declare& declare);
 
 }  // namespace longrun::cli

@@ -71,6 +71,8 @@ class CommandLine {
     DeclareCheck(declare);
     DeclareSweep(declare);
     DeclareServe(declare);
+    DeclareBenchServe(declare);
+    DeclareTop(declare);
     AddCompletion();
   }
 
