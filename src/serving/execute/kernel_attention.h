@@ -76,7 +76,10 @@ inline void GatherRun(const CacheView& c, const std::byte* head, int64_t slot, i
   }
 }
 
-// Tokens [begin, begin + n) of the sequence, n <= kKeyTile; the tile's others become zero.
+constexpr int64_t kFetchBytes = 8192;  // of the next block, at most
+
+// Tokens [begin, begin + n) of the sequence, n <= kKeyTile; what the tile holds after them is never
+// used: their scores are masked, and Mix ends before them.
 template <class T>
 void Gather(const CacheView& c, const AttentionPart& p, int64_t begin, int64_t n,
             const AttentionState& s) {
@@ -86,6 +89,12 @@ void Gather(const CacheView& c, const AttentionPart& p, int64_t begin, int64_t n
     const int64_t run = n - done < c.block_tokens - slot ? n - done : c.block_tokens - slot;
     const std::byte* head =
         c.base + p.blocks[token / c.block_tokens] * c.block_bytes + p.kv_head * c.head_bytes;
+    if (token + run < begin + n || token + run < p.position + p.end) {
+      const std::byte* next = c.base + p.blocks[(token + run) / c.block_tokens] * c.block_bytes +
+                              p.kv_head * c.head_bytes;
+      const int64_t bytes = 2 * static_cast<int64_t>(sizeof(T)) * run * c.head_dim;
+      for (int64_t i = 0; i < bytes && i < kFetchBytes; i += 64) __builtin_prefetch(next + i);
+    }
     if (run == 16) {
       GatherRun<T, 16>(c, head, slot, done, run, s);
     } else {
@@ -93,10 +102,6 @@ void Gather(const CacheView& c, const AttentionPart& p, int64_t begin, int64_t n
     }
     done += run;
   }
-  for (int64_t d = 0; d < s.dim; ++d) {
-    for (int64_t j = n; j < kKeyTile; ++j) s.keys[d * kKeyTile + j] = 0;
-  }
-  for (int64_t i = n * s.padded; i < kKeyTile * s.padded; ++i) s.values[i] = 0;
 }
 
 constexpr int kTileRows = kLanes == 16 ? 4 : 2;
@@ -136,23 +141,22 @@ inline void Scores(const AttentionState& s, int64_t row) {
 }
 
 // The scores of `seen` keys become exp(score - maximum); those after them, zero.
-inline void Soften(const AttentionState& s, int64_t row, int64_t seen) {
+inline void Soften(const AttentionState& s, int64_t row, int32_t seen) {
+  constexpr int32_t kTile = kKeyTile;
   float* __restrict shares = s.shares + row * kKeyTile;
-  for (int64_t j = 0; j < kKeyTile; ++j) shares[j] = j < seen ? shares[j] : -3.0e38f;
+  for (int32_t j = seen; j < kTile; ++j) shares[j] = -3.0e38f;
   Vec tops = LoadVec(shares);
-  for (int64_t j = kLanes; j < kKeyTile; j += kLanes) {
+  for (int32_t j = kLanes; j < kTile; j += kLanes) {
     const Vec other = LoadVec(shares + j);
     tops = tops < other ? other : tops;
   }
   const float before = s.top[row];
   const float tile_top = MaxLanes(tops);
   const float top = before < tile_top ? tile_top : before;
-  for (int64_t j = 0; j < kKeyTile; ++j) {
-    const float e = Exp(shares[j] - top);
-    shares[j] = j < seen ? e : 0.0f;
-  }
+  for (int32_t j = 0; j < kTile; ++j) shares[j] = Exp(shares[j] - top);
+  for (int32_t j = seen; j < kTile; ++j) shares[j] = 0;
   Vec sum = LoadVec(shares);
-  for (int64_t j = kLanes; j < kKeyTile; j += kLanes) sum += LoadVec(shares + j);
+  for (int32_t j = kLanes; j < kTile; j += kLanes) sum += LoadVec(shares + j);
   const float shrink = Exp(before - top);
   s.top[row] = top;
   s.shrink[row] = shrink;
@@ -249,7 +253,7 @@ void RunAttention(const CacheView& c, const AttentionPart& p, float* scratch) {
       const int64_t count = many ? kTileRows : 1;
       many ? Scores<kTileRows>(s, r) : Scores<1>(s, r);
       for (int64_t i = r; i < r + count; ++i) {
-        Soften(s, i, seen_by(i) < kKeyTile ? seen_by(i) : kKeyTile);
+        Soften(s, i, static_cast<int32_t>(seen_by(i) < kKeyTile ? seen_by(i) : kKeyTile));
       }
       const int64_t last = seen_by(r + count - 1);
       const int64_t keys = last < kKeyTile ? last : kKeyTile;
