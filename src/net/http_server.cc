@@ -1,5 +1,7 @@
 #include "net/http_server.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <cctype>
 #include <chrono>
@@ -7,6 +9,7 @@
 #include <list>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
@@ -32,6 +35,16 @@ absl::Status CannotListen(const ServerOptions& options, const error_code& error)
       absl::StrCat("cannot listen on ", where, ": ", error.message()));
 }
 
+// Many systems give a program 1,024 files unless it asks for more; each connection is one.
+void AskForFiles(int64_t connections) {
+  constexpr rlim_t kOthers = 1000;  // the program's own, above its connections
+  const rlim_t wanted = static_cast<rlim_t>(connections) + kOthers;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) return;
+  limit.rlim_cur = std::min(wanted, limit.rlim_max);
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 class ServerOnAsio final : public Server {
  public:
   ServerOnAsio(const ServerOptions& options, Handler handler)
@@ -52,6 +65,7 @@ class ServerOnAsio final : public Server {
     const ServerOptions& options = core_->options;
     // Writing to a client that has left is an error of the write, not the end of the program.
     std::signal(SIGPIPE, SIG_IGN);
+    AskForFiles(options.connections);
     if (!options.certificate_file.empty()) {
       LR_ASSIGN_OR_RETURN(tls_, ServerTls(options.certificate_file, options.key_file));
     }
@@ -104,13 +118,16 @@ class ServerOnAsio final : public Server {
       if (error == asio::error::operation_aborted || !acceptor_.is_open()) return;
       if (error) {
         // Out of descriptors, most likely: trying at once would only spin.
-        log::warn("cannot accept a connection: {}", error.message());
+        if (!std::exchange(resting_, true)) {
+          log::warn("cannot accept connections: {}; going on to try", error.message());
+        }
         pause_.expires_after(kAcceptPause);
         pause_.async_wait([this](error_code stopped) {
           if (!stopped) Accept();
         });
         return;
       }
+      resting_ = false;
       Take(std::move(socket));
       Accept();
     });
@@ -154,6 +171,7 @@ class ServerOnAsio final : public Server {
   asio::executor_work_guard<asio::io_context::executor_type> work_;
   Tcp::acceptor acceptor_;
   asio::steady_timer pause_;
+  bool resting_ = false;  // the last accept failed; of whichever thread accepts
   std::unique_ptr<asio::ssl::context> tls_;
   int port_ = 0;
   std::vector<std::thread> threads_;

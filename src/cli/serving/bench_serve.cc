@@ -1,5 +1,6 @@
 // `longrun bench-serve`: a load on any server that speaks OpenAI's API, and what came of it.
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -146,7 +147,16 @@ bool Watch(Driver& driver, const sigset_t& signals, const char* what) {
   return true;
 }
 
+// Each client has a socket, and many systems give a shell 1,024 files unless it asks for more.
+void AskForFiles() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int Bench(const BenchFlags& flags) {
+  AskForFiles();
   Slo slo;
   absl::StatusOr<DriverConfig> config = ConfigOf(flags, slo);
   if (!config.ok()) {
