@@ -1,0 +1,104 @@
+#include "serving/schedule/fair_queue.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/check.h"
+
+namespace longrun::serving {
+
+double FairQueue::counter(int32_t tenant) const {
+  const auto found = counters_.find(tenant);
+  return found == counters_.end() ? 0 : found->second;
+}
+
+void FairQueue::Arrive(Job* job) {
+  if (!waiting_.contains(job->tenant)) {
+    double least = std::numeric_limits<double>::infinity();
+    for (const auto& [tenant, count] : waiting_) least = std::min(least, counter(tenant));
+    if (waiting_.empty()) least = last_to_leave_ < 0 ? 0 : counter(last_to_leave_);
+    double& own = counters_[job->tenant];
+    own = std::max(own, least);
+  }
+  Insert(job);
+}
+
+void FairQueue::Return(Job* job) { Insert(job); }
+
+void FairQueue::Insert(Job* job) {
+  std::deque<Job*>& jobs = lanes_[job->priority].by_tenant[job->tenant];
+  jobs.insert(std::upper_bound(jobs.begin(), jobs.end(), job,
+                               [](const Job* a, const Job* b) { return Before(*a, *b); }),
+              job);
+  ++waiting_[job->tenant];
+  ++size_;
+  tokens_ += job->remaining();
+}
+
+bool FairQueue::Remove(Job* job) {
+  const auto lane = lanes_.find(job->priority);
+  if (lane == lanes_.end()) return false;
+  const auto jobs = lane->second.by_tenant.find(job->tenant);
+  if (jobs == lane->second.by_tenant.end()) return false;
+  const auto at = std::find(jobs->second.begin(), jobs->second.end(), job);
+  if (at == jobs->second.end()) return false;
+  Forget(lane, job->tenant, static_cast<size_t>(at - jobs->second.begin()));
+  return true;
+}
+
+void FairQueue::Forget(Lanes::iterator lane, int32_t tenant, size_t index) {
+  std::deque<Job*>& jobs = lane->second.by_tenant.at(tenant);
+  --size_;
+  tokens_ -= jobs[index]->remaining();
+  jobs.erase(jobs.begin() + static_cast<int64_t>(index));
+  const auto waiting = waiting_.find(tenant);
+  if (--waiting->second == 0) {
+    waiting_.erase(waiting);
+    last_to_leave_ = tenant;
+  }
+  if (jobs.empty()) lane->second.by_tenant.erase(tenant);
+  if (lane->second.by_tenant.empty()) lanes_.erase(lane);
+}
+
+void FairQueue::Begin() {
+  for (auto& [priority, lane] : lanes_) lane.skipped.clear();
+}
+
+bool FairQueue::Find(Place* place) {
+  for (auto lane = lanes_.begin(); lane != lanes_.end(); ++lane) {
+    place->lane = lane;
+    place->tenant = -1;
+    double least = std::numeric_limits<double>::infinity();
+    for (const auto& [tenant, jobs] : lane->second.by_tenant) {
+      const auto skipped = lane->second.skipped.find(tenant);
+      if (skipped != lane->second.skipped.end() && skipped->second >= jobs.size()) continue;
+      if (counter(tenant) < least) {
+        least = counter(tenant);
+        place->tenant = tenant;
+      }
+    }
+    if (place->tenant >= 0) return true;
+  }
+  return false;
+}
+
+Job* FairQueue::Front() {
+  Place place;
+  if (!Find(&place)) return nullptr;
+  Lane& lane = place.lane->second;
+  return lane.by_tenant.at(place.tenant)[lane.skipped[place.tenant]];
+}
+
+void FairQueue::Skip() {
+  Place place;
+  LR_CHECK(Find(&place));
+  ++place.lane->second.skipped[place.tenant];
+}
+
+void FairQueue::Take() {
+  Place place;
+  LR_CHECK(Find(&place));
+  Forget(place.lane, place.tenant, place.lane->second.skipped[place.tenant]);
+}
+
+}  // namespace longrun::serving

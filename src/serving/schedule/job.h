@@ -1,0 +1,35 @@
+// One sequence as planning sees it. The engine's sequences are jobs; planning looks at nothing else
+// of them and changes nothing in them.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+
+namespace longrun::serving {
+
+struct Job {
+  int32_t priority = 0;  // higher goes first
+  int64_t request = 0;   // numbers by arrival
+  int64_t choice = 0;
+  int32_t tenant = 0;
+  int64_t known = 0;        // tokens that it has, prompt and generated
+  int64_t computed = 0;     // of them, whose keys and values are in its blocks
+  int64_t draft = 0;        // tokens guessed beyond `known`, worth trying
+  int64_t slots = 1;        // sequences that it is going to be: n before the fork
+  bool all_logits = false;  // wants logits for every token (prompt logprobs)
+  bool generating = false;  // the prompt was computed once: what is known beyond it was sampled
+  int64_t held = 0;         // while waiting: tokens whose keys and values are swapped out
+
+  int64_t remaining() const { return known - computed; }
+  // Every token but the newest is computed: the next step makes a token.
+  bool decodes() const { return generating && computed > 0 && remaining() == 1; }
+};
+
+// Whether `a` has the better claim: priority, then age.
+inline bool Before(const Job& a, const Job& b) {
+  if (a.priority != b.priority) return a.priority > b.priority;
+  if (a.request != b.request) return a.request < b.request;
+  return a.choice < b.choice;
+}
+
+}  // namespace longrun::serving

@@ -1,0 +1,41 @@
+// How long somebody who came now would wait for the first token, from measured rates, and what a
+// preemption should cost. Pure.
+#pragma once
+
+#include <cstdint>
+
+namespace longrun::serving {
+
+struct Backlog {
+  int64_t prompt_tokens = 0;  // to be computed before the newcomer's: running and waiting
+  int64_t waiting = 0;        // sequences in the queue
+  int64_t free_slots = 0;     // sequences that could start at once, by slots and by blocks
+  // Measured; 0: not yet.
+  double prompt_tokens_per_second = 0;
+  double sequences_per_second = 0;  // that end and give back their blocks
+};
+
+// The longer of two: until the prompts ahead are read, and until as many sequences have ended as
+// wait beyond the free places. 0 where nothing was measured: nobody is refused on a guess.
+double PredictedWaitSeconds(const Backlog& backlog);
+
+// Means over the recent past: each second of work forgets a part, so that a rate is that of the
+// last `memory_seconds` or so.
+class Rate {
+ public:
+  explicit Rate(double memory_seconds = 20) : memory_seconds_(memory_seconds) {}
+  // So much was done in so many seconds in which there was work.
+  void Add(double amount, double seconds);
+  double per_second() const { return seconds_ > 0 ? amount_ / seconds_ : 0; }
+
+ private:
+  double memory_seconds_;
+  double amount_ = 0, seconds_ = 0;
+};
+
+// Whether a preempted sequence's blocks are better moved to the host and back than computed again:
+// both ways' bytes at the measured rate against the tokens at the measured cost. False where either
+// is unknown.
+bool SwapIsCheaper(double bytes, double bytes_per_second, double tokens, double seconds_per_token);
+
+}  // namespace longrun::serving
