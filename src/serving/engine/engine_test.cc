@@ -1,0 +1,179 @@
+// The engine with its thread, on an executor that prefers the token after the last one.
+#include "serving/engine/engine.h"
+
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "gtest/gtest.h"
+#include "serving/engine/engine_config.h"
+
+namespace longrun::serving {
+namespace {
+
+class NextTokenExecutor final : public Executor {
+ public:
+  NextTokenExecutor() {
+    shape_.layers = shape_.heads = shape_.kv_heads = shape_.d_model = shape_.head_dim = 1;
+    shape_.vocab_size = 257;
+    shape_.context = 100'000;
+  }
+  const ModelShape& shape() const override { return shape_; }
+  absl::Status AllocateCache(int64_t, int64_t, KvType) override { return absl::OkStatus(); }
+  int64_t ActivationBytes(int64_t, int64_t) const override { return 0; }
+  absl::StatusOr<StepOutput> Run(const StepInput& input) override {
+    {
+      std::unique_lock lock(mutex_);
+      running_ = true;
+      changed_.notify_all();
+      changed_.wait(lock, [this] { return !held_; });
+    }
+    logits_.clear();
+    for (const Slice& slice : input.slices) {
+      for (int64_t i = 0; i < slice.logits; ++i) {
+        logits_.resize(logits_.size() + 257);
+        const size_t at = slice.tokens.size() - static_cast<size_t>(slice.logits - i);
+        logits_[logits_.size() - 257 + static_cast<size_t>(slice.tokens[at] + 1) % 256] = 1;
+      }
+    }
+    return StepOutput{logits_, {}};
+  }
+  // Steps wait until they are let go; returns when one has begun.
+  void Hold(bool held) {
+    std::unique_lock lock(mutex_);
+    held_ = held;
+    running_ = false;
+    changed_.notify_all();
+  }
+  void WaitUntilRunning() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return running_; });
+  }
+
+ private:
+  ModelShape shape_;
+  std::vector<float> logits_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool held_ = false, running_ = false;
+};
+
+struct Received {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::map<std::string, std::vector<Delta>> deltas;
+  int64_t ended = 0;
+
+  OnDelta Receiver() {
+    return [this](const std::string& id, Delta delta) {
+      std::lock_guard lock(mutex);
+      ended += delta.last;
+      deltas[id].push_back(std::move(delta));
+      changed.notify_all();
+    };
+  }
+  void WaitForEnds(int64_t n) {
+    std::unique_lock lock(mutex);
+    changed.wait(lock, [this, n] { return ended >= n; });
+  }
+};
+
+class EngineTest : public testing::Test {
+ protected:
+  EngineTest() {
+    EngineConfig config;
+    config.blocks = 10'000;
+    engine_ = *MakeEngine(config, &executor_, &tokenizer_, nullptr);
+  }
+  static GenerationRequest Ask(const std::string& id, int64_t tokens) {
+    GenerationRequest request;
+    request.id = id;
+    request.prompt = {10};
+    request.max_tokens = tokens;
+    request.sampling.temperature = 0;
+    return request;
+  }
+
+  model::Tokenizer tokenizer_ = model::Tokenizer::Bytes();
+  NextTokenExecutor executor_;
+  Received received_;  // outlives the engine
+  std::unique_ptr<Engine> engine_;
+};
+
+TEST_F(EngineTest, GeneratesForManyThreadsAtOnce) {
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([this, t] {
+      for (int i = 0; i < 25; ++i) {
+        const std::string id = std::to_string(t) + "." + std::to_string(i);
+        EXPECT_TRUE(engine_->Submit(Ask(id, 5), received_.Receiver()).ok());
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  received_.WaitForEnds(100);
+  for (const auto& [id, deltas] : received_.deltas) {
+    std::vector<TokenId> tokens;
+    for (const Delta& delta : deltas) {
+      tokens.insert(tokens.end(), delta.tokens.begin(), delta.tokens.end());
+    }
+    EXPECT_EQ(tokens, (std::vector<TokenId>{11, 12, 13, 14, 15})) << id;
+    EXPECT_EQ(deltas.back().finish, FinishReason::kLength);
+    EXPECT_EQ(deltas.back().usage.completion_tokens, 5);
+  }
+  engine_->Drain(Duration::Seconds(60));
+  const EngineStats stats = engine_->Stats();
+  EXPECT_EQ(stats.finished_length_total, 100);
+  EXPECT_EQ(stats.blocks_used, 0);
+  EXPECT_EQ(stats.stalled_seconds, 0);
+}
+
+TEST_F(EngineTest, CancelsAndKnowsThatItStands) {
+  executor_.Hold(true);
+  ASSERT_TRUE(engine_->Submit(Ask("a", 90'000), received_.Receiver()).ok());
+  executor_.WaitUntilRunning();
+  const double before = engine_->Stats().stalled_seconds;
+  while (engine_->Stats().stalled_seconds <= before) std::this_thread::yield();  // it grows
+  EXPECT_EQ(engine_->Submit(Ask("a", 1), received_.Receiver()).code(),
+            absl::StatusCode::kInvalidArgument);
+  engine_->Cancel("a");
+  engine_->Cancel("unknown");
+  executor_.Hold(false);
+  received_.WaitForEnds(1);
+  EXPECT_EQ(received_.deltas["a"].back().finish, FinishReason::kCancelled);
+}
+
+TEST_F(EngineTest, AReceiverMayCancel) {
+  std::atomic<bool> ended = false;
+  ASSERT_TRUE(engine_
+                  ->Submit(Ask("a", 90'000),
+                           [&](const std::string& id, Delta delta) {
+                             if (delta.last) {
+                               EXPECT_EQ(delta.finish, FinishReason::kCancelled);
+                               ended = true;
+                               ended.notify_all();
+                             } else {
+                               engine_->Cancel(id);
+                             }
+                           })
+                  .ok());
+  ended.wait(false);
+}
+
+TEST_F(EngineTest, DrainingRefusesAndEndsWhatTakesTooLong) {
+  ASSERT_TRUE(engine_->Submit(Ask("a", 90'000), received_.Receiver()).ok());
+  engine_->Drain(Duration::Millis(1));
+  EXPECT_EQ(received_.deltas["a"].back().finish, FinishReason::kCancelled);
+  EXPECT_EQ(engine_->Submit(Ask("b", 1), received_.Receiver()).code(),
+            absl::StatusCode::kUnavailable);
+}
+
+TEST_F(EngineTest, EndsWithWorkUnderWay) {
+  ASSERT_TRUE(engine_->Submit(Ask("a", 90'000), received_.Receiver()).ok());
+  engine_.reset();
+  EXPECT_EQ(received_.deltas["a"].back().finish, FinishReason::kCancelled);
+}
+
+}  // namespace
+}  // namespace longrun::serving

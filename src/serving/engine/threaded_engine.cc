@@ -1,0 +1,199 @@
+// EngineCore on a thread of its own: a mailbox in, deltas out, a copy of the figures for whoever
+// asks.
+#include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/time.h"
+#include "serving/engine/engine_core.h"
+
+namespace longrun::serving {
+namespace {
+
+// Steady, and since the epoch as of the start.
+class SteadyClock {
+ public:
+  SteadyClock() : start_(WallClock().Now()) {}
+  Time Now() const { return start_ + Duration::Seconds(watch_.seconds()); }
+
+ private:
+  Time start_;
+  Stopwatch watch_;
+};
+
+class ThreadedEngine final : public Engine {
+ public:
+  ThreadedEngine(const EngineConfig& config, Executor* executor, const model::Tokenizer* tokenizer,
+                 ConstraintCompiler* compiler)
+      : core_(config, executor, tokenizer, compiler, DrawCacheSecret(),
+              [this] { return clock_.Now(); }) {
+    published_ = core_.Stats();
+    thread_ = std::thread([this] { Loop(); });
+  }
+
+  ~ThreadedEngine() override {
+    {
+      std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    wake_.notify_all();
+    thread_.join();
+  }
+
+  absl::Status Submit(GenerationRequest request, OnDelta on_delta) override {
+    const std::string id = request.id;
+    LR_ASSIGN_OR_RETURN(Submission submission,
+                        core_.Prepare(std::move(request), std::move(on_delta)));
+    submission.arrived = clock_.Now();
+    const int64_t tokens = static_cast<int64_t>(submission.request.prompt.size());
+    {
+      std::lock_guard lock(mutex_);
+      if (draining_ || stopping_) return absl::UnavailableError("the engine is stopping");
+      if (under_way_.contains(id)) {
+        return absl::InvalidArgumentError(absl::StrCat("request ", id, " is under way already"));
+      }
+      Backlog backlog = backlog_;
+      backlog.waiting += mailed_;
+      backlog.prompt_tokens += mailed_tokens_;
+      if (absl::Status refusal = core_.RefusalFor(backlog); !refusal.ok()) {
+        ++rejected_;
+        return refusal;
+      }
+      if (!HasWork()) last_progress_ = clock_.Now();
+      under_way_.insert(id);
+      ++mailed_;
+      mailed_tokens_ += tokens;
+      mailbox_.push_back({.submission = std::move(submission)});
+    }
+    wake_.notify_all();
+    return absl::OkStatus();
+  }
+
+  void Cancel(const std::string& id) override {
+    {
+      std::lock_guard lock(mutex_);
+      if (!under_way_.contains(id)) return;
+      mailbox_.push_back({.cancel = id});
+    }
+    wake_.notify_all();
+  }
+
+  EngineStats Stats() const override {
+    std::lock_guard lock(mutex_);
+    EngineStats stats = published_;
+    stats.waiting += mailed_;
+    stats.rejected_total = rejected_;
+    if (HasWork()) stats.stalled_seconds = (clock_.Now() - last_progress_).seconds();
+    return stats;
+  }
+
+  void Drain(Duration limit) override {
+    LR_CHECK(std::this_thread::get_id() != thread_.get_id());
+    std::unique_lock lock(mutex_);
+    draining_ = true;
+    const auto idle = [this] { return !HasWork(); };
+    if (idle_.wait_for(lock, std::chrono::microseconds(limit.us), idle)) return;
+    cancel_all_ = true;
+    wake_.notify_all();
+    idle_.wait(lock, idle);
+  }
+
+ private:
+  struct Mail {  // one of both
+    std::optional<Submission> submission;
+    std::string cancel;
+  };
+
+  bool HasWork() const { return !under_way_.empty(); }
+
+  void Loop() {
+    std::vector<Mail> mail;
+    while (true) {
+      bool cancel_all = false;
+      {
+        std::unique_lock lock(mutex_);
+        wake_.wait(lock,
+                   [this] { return stopping_ || cancel_all_ || !mailbox_.empty() || !core_idle_; });
+        mail.swap(mailbox_);
+        mailed_ = mailed_tokens_ = 0;
+        cancel_all = std::exchange(cancel_all_, false) || stopping_;
+        if (stopping_ && mail.empty() && core_idle_) return;
+      }
+      const Stopwatch turn;
+      const double executed = core_.Stats().step_seconds_total;
+      for (Mail& one : mail) {
+        if (one.submission) {
+          core_.Submit(Watched(*std::move(one.submission)));
+        } else {
+          core_.Cancel(one.cancel);
+        }
+      }
+      mail.clear();
+      if (cancel_all) core_.CancelAll();
+      const bool stepped = core_.Step();
+      Publish(stepped, turn, executed);
+    }
+  }
+
+  // The id is free again with the last delta.
+  Submission Watched(Submission submission) {
+    submission.on_delta = [this, inner = std::move(submission.on_delta)](const std::string& id,
+                                                                         Delta delta) {
+      if (delta.last) ended_.push_back(id);
+      inner(id, std::move(delta));
+    };
+    return submission;
+  }
+
+  void Publish(bool stepped, const Stopwatch& turn, double executed) {
+    const EngineStats& stats = core_.Stats();
+    const Backlog backlog = core_.backlog();
+    std::lock_guard lock(mutex_);
+    published_ = stats;
+    overhead_ += turn.seconds() - (stats.step_seconds_total - executed);
+    published_.overhead_seconds_total = overhead_;
+    backlog_ = backlog;
+    core_idle_ = core_.idle();
+    for (const std::string& id : ended_) under_way_.erase(id);
+    ended_.clear();
+    if (stepped) last_progress_ = clock_.Now();
+    if (!HasWork()) idle_.notify_all();
+  }
+
+  const SteadyClock clock_;
+  EngineCore core_;                 // of the thread, but for Prepare and RefusalFor
+  std::vector<std::string> ended_;  // of the thread
+  double overhead_ = 0;             // of the thread
+
+  mutable std::mutex mutex_;  // guards all below
+  std::condition_variable wake_, idle_;
+  std::vector<Mail> mailbox_;
+  int64_t mailed_ = 0, mailed_tokens_ = 0;      // submissions in the mailbox
+  absl::flat_hash_set<std::string> under_way_;  // from Submit to the last delta
+  bool draining_ = false, stopping_ = false, cancel_all_ = false;
+  bool core_idle_ = true;
+  Backlog backlog_;
+  EngineStats published_;
+  int64_t rejected_ = 0;
+  Time last_progress_;
+  std::thread thread_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Engine>> MakeEngine(const EngineConfig& config, Executor* executor,
+                                                   const model::Tokenizer* tokenizer,
+                                                   ConstraintCompiler* compiler) {
+  LR_RETURN_IF_ERROR(config.Validate());
+  LR_RETURN_IF_ERROR(executor->AllocateCache(config.blocks, config.block_tokens, config.kv_type));
+  return std::make_unique<ThreadedEngine>(config, executor, tokenizer, compiler);
+}
+
+}  // namespace longrun::serving
