@@ -130,7 +130,10 @@ absl::Status WeightPacker::Pack(const TensorSource& source, ThreadPool& pool,
       if (!ConvertFrom(kernels_, part.view->dtype)(from, buffer.data(), n)) wrong = &part;
       return;
     }
-    if (const WeightPart* part = Fill(*job, panel, buffer.data())) wrong = part;
+    if (const WeightPart* part = Fill(*job, panel, buffer.data())) {
+      wrong = part;  // and is not packed: what is no number has no int8
+      return;
+    }
     PackedMatrix& matrix = job->to->matrix;
     kernels_.pack_panel(
         type_, buffer.data(), job->k, matrix.data + panel * matrix.panel_bytes,
