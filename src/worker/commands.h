@@ -13,5 +13,6 @@ namespace longrun::worker {
 using Work = std::function<absl::Status()>;
 
 std::shared_ptr<void> AddTrainingCommands(CLI::App* app, Work* work);
+std::shared_ptr<void> AddServeCommand(CLI::App* app, Work* work);
 
 }  // namespace longrun::worker

@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <string_view>
 
 #include "base/log.h"
 #include "worker/commands.h"
@@ -42,11 +43,14 @@ void ShowStackOnCrash() {
 }
 
 int Run(int argc, char** argv) {
+  // `longrun serve` becomes this program and is then spoken of by that name.
+  const bool as_longrun = std::string_view(argv[0]) == "longrun";
   CLI::App app("Trains and serves models; the part of Longrun that runs on the accelerators.",
-               "longrun-worker");
+               as_longrun ? "longrun" : "longrun-worker");
   app.require_subcommand(1);
   Work work;
   const auto training = AddTrainingCommands(&app, &work);
+  const auto serving = AddServeCommand(&app, &work);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

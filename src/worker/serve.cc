@@ -1,0 +1,266 @@
+#include "worker/serve.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "model/tokenizer_files.h"
+#include "net/http_server.h"
+#include "nlohmann/json.hpp"
+#include "serving/engine/engine_config.h"
+#include "serving/execute/ceilings.h"
+#include "serving/execute/cpu_executor.h"
+#include "serving/grammar/constraint.h"
+#include "serving/openai/api.h"
+#include "serving/openai/feedback_store.h"
+#include "serving/openai/tenants.h"
+#include "serving/prompt/chat_template.h"
+#include "serving/schedule/memory_plan.h"
+#include "worker/memory_available.h"
+#include "worker/model_tokens.h"
+#include "worker/stop_signals.h"
+
+namespace longrun::worker {
+namespace {
+
+using namespace serving;  // NOLINT: this file wires its parts together
+
+constexpr double kOfWhatIsLeft = 0.9;
+// The process beside weights, activations and cache: code, tokenizer, connections, grammars.
+constexpr double kReservedBytes = 256e6;
+constexpr int64_t kMostLogits = 512;
+constexpr double kLastWordsSeconds = 2;
+
+// Raised once, from a signal's thread.
+class StopFlag {
+ public:
+  void Raise() {
+    const std::lock_guard lock(mutex_);
+    raised_ = true;
+    changed_.notify_all();
+  }
+  void Await() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return raised_; });
+  }
+  bool raised() {
+    const std::lock_guard lock(mutex_);
+    return raised_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool raised_ = false;
+};
+
+CpuWeightType WeightTypeOf(const std::string& text) {
+  if (text == "f32") return CpuWeightType::kF32;
+  if (text == "bf16") return CpuWeightType::kBF16;
+  if (text == "int8") return CpuWeightType::kInt8;
+  return CpuWeightType::kAuto;
+}
+
+// "auto": as precise as the weights.
+KvType CacheTypeOf(const std::string& text, const ModelShape& shape) {
+  if (text == "f32") return KvType::kF32;
+  if (text == "bf16") return KvType::kBF16;
+  if (text == "int8") return KvType::kInt8;
+  const bool full = shape.weight_bytes >= 4 * shape.parameters;
+  return full ? KvType::kF32 : KvType::kBF16;
+}
+
+std::string NameOf(const ServeOptions& options) {
+  if (!options.name.empty()) return options.name;
+  std::error_code error;
+  const std::filesystem::path path = std::filesystem::canonical(options.model_dir, error);
+  std::string name = path.filename().string();
+  // A run's model lies in RUN/model.
+  if (name == "model" && path.has_parent_path()) name = path.parent_path().filename().string();
+  return name.empty() ? "model" : name;
+}
+
+absl::StatusOr<MemoryPlan> Plan(const ServeOptions& options, const Executor& executor,
+                                KvType cache_type) {
+  MemoryQuestion question;
+  question.shape = executor.shape();
+  question.kv_type = cache_type;
+  question.block_tokens = options.block_tokens;
+  question.reserved_bytes = kReservedBytes;
+  question.activation_bytes =
+      static_cast<double>(executor.ActivationBytes(options.max_step_tokens, kMostLogits));
+  question.max_sequences = options.max_sequences;
+  if (options.weights != "int8") {
+    question.int8_weight_bytes = static_cast<double>(executor.shape().parameters);
+  }
+  question.limit_bytes = static_cast<double>(options.memory_bytes);
+  if (options.memory_bytes == 0) {
+    LR_ASSIGN_OR_RETURN(const MemoryAvailable left, ReadMemoryAvailable());
+    // The weights are in memory already, and so no longer part of what is left.
+    question.limit_bytes = kOfWhatIsLeft * static_cast<double>(left.bytes) +
+                           static_cast<double>(executor.shape().weight_bytes);
+  }
+  return PlanMemory(question);
+}
+
+EngineConfig ConfigOf(const ServeOptions& options, const MemoryPlan& plan) {
+  EngineConfig config;
+  config.blocks = plan.blocks;
+  config.block_tokens = plan.block_tokens;
+  config.kv_type = plan.kv_type;
+  config.share_prefixes = options.share_prefixes;
+  config.max_sequences = options.max_sequences;
+  config.max_step_tokens = options.max_step_tokens;
+  config.max_step_logits = kMostLogits;
+  config.goals.time_to_first_token_seconds = options.first_token_goal.seconds();
+  config.goals.inter_token_seconds = options.inter_token_goal.seconds();
+  config.max_wait_seconds = options.max_wait.seconds();
+  config.draft.longest = options.speculate;
+  return config;
+}
+
+absl::StatusOr<ChatTemplate> TemplateOf(const ServeOptions& options) {
+  if (options.chat_template.empty()) return ChatTemplate::ForModel(options.model_dir);
+  LR_ASSIGN_OR_RETURN(const ChatTemplateOptions tokens, TemplateTokens(options.model_dir));
+  if (!std::filesystem::exists(options.chat_template)) {
+    return ChatTemplate::BuiltIn(options.chat_template, tokens);
+  }
+  LR_ASSIGN_OR_RETURN(const std::string source, ReadFile(options.chat_template, 1 << 20));
+  return ChatTemplate::Make(source, options.chat_template, tokens);
+}
+
+void Announce(const ServeOptions& options, const std::string& name, const MemoryPlan& plan,
+              const Ceilings& ceilings, const std::string& url, double seconds) {
+  if (options.json) {
+    const nlohmann::json said = {{"url", url},
+                                 {"model", name},
+                                 {"pid", ::getpid()},
+                                 {"blocks", plan.blocks},
+                                 {"block_tokens", plan.block_tokens},
+                                 {"peak_flops", ceilings.flops},
+                                 {"peak_bytes_per_second", ceilings.bytes_per_second},
+                                 {"start_seconds", seconds}};
+    std::printf("%s\n", said.dump().c_str());
+  } else {
+    std::printf(
+        "%s\nmeasured: %.0f GFLOP/s, %.1f GB/s; in balance at %.0f FLOP a byte\n"
+        "%s serves %s, ready after %.2f s\n\n"
+        "  curl %s/v1/completions -H 'Content-Type: application/json' \\\n"
+        "    -d '{\"model\": \"%s\", \"prompt\": \"Never trust\", \"max_tokens\": 20}'\n"
+        "  longrun top %s\n\n",
+        Table(plan).c_str(), ceilings.flops / 1e9, ceilings.bytes_per_second / 1e9,
+        ceilings.flops / std::max(1.0, ceilings.bytes_per_second), url.c_str(), name.c_str(),
+        seconds, url.c_str(), name.c_str(), url.c_str());
+  }
+  std::fflush(stdout);
+}
+
+absl::StatusOr<net::ServerOptions> ListenOptions(const ServeOptions& options) {
+  net::ServerOptions listen;
+  listen.address = options.host;
+  listen.port = options.port;
+  listen.certificate_file = options.certificate;
+  listen.key_file = options.key;
+  const bool reachable =
+      options.host != "127.0.0.1" && options.host != "localhost" && options.host != "::1";
+  if (reachable && options.api_keys.empty()) {
+    log::warn("{} can be reached from other machines and nobody needs a key: see --api-keys",
+              options.host);
+  }
+  return listen;
+}
+
+}  // namespace
+
+absl::Status Serve(const ServeOptions& options) {
+  const Stopwatch since_start;
+  auto stop = std::make_shared<StopFlag>();
+  const StopSignals signals([stop] { stop->Raise(); });
+
+  LR_ASSIGN_OR_RETURN(const model::Tokenizer tokenizer, model::LoadTokenizer(options.model_dir));
+  LR_ASSIGN_OR_RETURN(const ModelTokens tokens, ReadModelTokens(options.model_dir, tokenizer));
+  LR_ASSIGN_OR_RETURN(ChatTemplate chat, TemplateOf(options));
+  std::vector<Tenant> tenants;
+  if (!options.api_keys.empty()) {
+    LR_ASSIGN_OR_RETURN(tenants, ReadTenants(options.api_keys));
+  }
+  LR_ASSIGN_OR_RETURN(const std::unique_ptr<Executor> executor,
+                      OpenCpuExecutor(options.model_dir, {.weights = WeightTypeOf(options.weights),
+                                                          .threads = options.threads}));
+  if (tokenizer.vocab_size() > executor->shape().vocab_size) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(options.model_dir, ": the tokenizer has ", tokenizer.vocab_size(),
+                     " tokens and the model knows ", executor->shape().vocab_size,
+                     "; they do not belong "
+                     "together"));
+  }
+  LR_ASSIGN_OR_RETURN(const MemoryPlan plan,
+                      Plan(options, *executor, CacheTypeOf(options.cache, executor->shape())));
+  if (options.plan_only) {
+    std::printf("%s", Table(plan).c_str());
+    return absl::OkStatus();
+  }
+  const Ceilings ceilings = [&] {
+    const MeasuredCeilings measured = MeasureCeilings(options.threads);
+    const bool full = executor->shape().weight_bytes >= 4 * executor->shape().parameters;
+    return Ceilings{.flops = full ? measured.f32_flops : measured.bf16_flops,
+                    .bytes_per_second = measured.read_bytes_per_second};
+  }();
+
+  const std::unique_ptr<ConstraintCompiler> compiler = ConstraintCompiler::Make(tokenizer);
+  LR_ASSIGN_OR_RETURN(
+      const std::unique_ptr<Engine> engine,
+      MakeEngine(ConfigOf(options, plan), executor.get(), &tokenizer, compiler.get()));
+  const std::string feedback_dir =
+      options.feedback_dir.empty() ? options.model_dir + "/feedback" : options.feedback_dir;
+  std::unique_ptr<FeedbackStore> feedback;
+  if (auto store = FeedbackStore::Open(feedback_dir); store.ok()) {
+    feedback = *std::move(store);
+  } else if (!options.feedback_dir.empty()) {
+    return store.status();
+  } else {
+    log::warn("no /v1/feedback: {}", std::string(store.status().message()));
+  }
+
+  // Counts of the server, which starts after the API that shows them.
+  auto connections = std::make_shared<std::function<int64_t()>>([] { return int64_t{0}; });
+  const std::string name = NameOf(options);
+  ApiConfig config;
+  config.models = {name};
+  config.context = executor->shape().context;
+  config.vocab_size = executor->shape().vocab_size;
+  config.begin_tokens = tokens.begin;
+  config.stop_tokens = tokens.stop;
+  config.tenants = std::move(tenants);
+  config.ceilings = ceilings;
+  Api api(std::move(config), engine.get(), &tokenizer, std::move(chat), feedback.get());
+  LR_ASSIGN_OR_RETURN(const net::ServerOptions listen, ListenOptions(options));
+  LR_ASSIGN_OR_RETURN(const std::unique_ptr<net::Server> server,
+                      net::Server::Start(listen, api.AsHandler()));
+  api.StartCanary();
+  const std::string url =
+      absl::StrCat(listen.certificate_file.empty() ? "http" : "https", "://",
+                   options.host == "0.0.0.0" ? "127.0.0.1" : options.host, ":", server->port());
+  Announce(options, name, plan, ceilings, url, since_start.seconds());
+
+  stop->Await();
+  if (!options.json) std::printf("told to stop: finishing what is under way\n");
+  api.StartDraining();
+  engine->Drain(options.drain);
+  server->Drain(kLastWordsSeconds);
+  return absl::OkStatus();
+}
+
+}  // namespace longrun::worker

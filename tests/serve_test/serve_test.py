@@ -1,0 +1,287 @@
+"""`longrun serve` as a process: starts, answers, refuses what it cannot serve, drains and ends.
+
+Needs numpy for the weights of its little models, and the binaries in $LONGRUN_BIN.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+import urllib.error
+import urllib.request
+
+BIN = pathlib.Path(os.environ["LONGRUN_BIN"])
+SOURCE = pathlib.Path(os.environ["LONGRUN_SOURCE"])
+PATIENCE = 60
+# The one that has numpy, whatever runs the tests.
+PYTHON = "/usr/bin/python3" if pathlib.Path("/usr/bin/python3").exists() else sys.executable
+
+
+def make_model(folder):
+    subprocess.run([PYTHON, SOURCE / "bench" / "random_gpt2.py", folder, "--layers", "2",
+                    "--width", "64", "--heads", "4", "--context", "256", "--vocab", "600",
+                    "--type", "f32"], check=True)
+
+
+class Serve(unittest.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="longrun-serve-", dir="/tmp"))
+        cls.model = cls.folder / "little"
+        make_model(cls.model)
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder, ignore_errors=True)
+
+    def setUp(self):
+        self.children = []
+
+    def tearDown(self):
+        for child in self.children:
+            if child.poll() is None:
+                child.kill()
+            child.communicate()
+
+    def words(self, model, *flags):
+        return [BIN / "longrun", "serve", model, "--port", "0", "--json", *map(str, flags)]
+
+    def start(self, *flags, model=None):
+        """The server's process and what it said at start."""
+        child = subprocess.Popen(self.words(model or self.model, *flags), stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE, text=True)
+        self.children.append(child)
+        line = child.stdout.readline()
+        if not line:
+            self.fail(child.communicate()[1])
+        return child, json.loads(line)
+
+    def refused(self, model, *flags):
+        answer = subprocess.run(self.words(model, *flags), capture_output=True, text=True,
+                                timeout=PATIENCE, check=False)
+        self.assertNotIn(answer.returncode, (0, -6, -11), answer)
+        self.assertNotIn("what():", answer.stderr)
+        return answer.stderr
+
+    def ask(self, said, path, body=None, headers=None):
+        request = urllib.request.Request(said["url"] + path, json.dumps(body).encode()
+                                         if body is not None else None,
+                                         {"Content-Type": "application/json", **(headers or {})})
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def ready(self, said):
+        deadline = time.monotonic() + PATIENCE
+        while self.ask(said, "/health")[0] != 200:
+            self.assertLess(time.monotonic(), deadline, "never became healthy")
+            time.sleep(0.02)
+
+    def complete(self, said, prompt=(1, 2, 3), **more):
+        status, text = self.ask(said, "/v1/completions", {
+            "model": "little", "prompt": list(prompt), "max_tokens": 16, "temperature": 0,
+            "ignore_eos": True, **more})
+        self.assertEqual(status, 200, text)
+        return json.loads(text)
+
+
+class Answers(Serve):
+
+    def test_a_completion_is_the_same_alone_in_company_and_again(self):
+        _, said = self.start()
+        self.ready(said)
+        alone = self.complete(said)["choices"][0]["text"]
+        answers = [None] * 24
+        prompts = [(1, 2, 3) if i % 2 else [i] * (i * 9 + 1) for i in range(24)]
+
+        def ask(i):
+            answers[i] = self.complete(said, prompts[i])["choices"][0]["text"]
+
+        threads = [threading.Thread(target=ask, args=(i,)) for i in range(24)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for i in range(1, 24, 2):
+            self.assertEqual(answers[i], alone)
+        for i in range(0, 24, 6):
+            self.assertEqual(answers[i], self.complete(said, prompts[i])["choices"][0]["text"])
+
+    def test_speculation_and_an_int8_cache_change_speed_not_the_order_of_things(self):
+        texts = set()
+        for flags in ((), ("--speculate", 5), ("--no-prefix-sharing",), ("--max-step-tokens", 16),
+                      ("--block-tokens", 32), ("--threads", 1)):
+            _, said = self.start(*flags)
+            self.ready(said)
+            prompt = [7, 8, 9, 10] * 20
+            texts.add(self.complete(said, prompt, max_tokens=40)["choices"][0]["text"])
+        self.assertEqual(len(texts), 1)
+        for flags in (("--cache", "int8"), ("--weights", "int8"), ("--weights", "bf16")):
+            _, said = self.start(*flags)
+            self.ready(said)
+            usage = self.complete(said)["usage"]
+            self.assertEqual(usage["completion_tokens"], 16)
+
+    def test_keys_guard_it_and_tenants_share_no_prefix(self):
+        keys = self.folder / "tenants.yaml"
+        keys.write_text("tenants:\n  - name: one\n    keys: [sk-one]\n"
+                        "  - name: two\n    keys: [sk-two]\n    requests_per_minute: 2\n")
+        _, said = self.start("--api-keys", keys)
+        self.ready(said)
+        body = {"model": "little", "prompt": list(range(200)), "max_tokens": 1}
+        self.assertEqual(self.ask(said, "/v1/completions", body)[0], 401)
+        cached = []
+        for key in ("sk-one", "sk-one", "sk-two", "sk-two"):
+            status, text = self.ask(said, "/v1/completions", body,
+                                    {"Authorization": f"Bearer {key}"})
+            self.assertEqual(status, 200, text)
+            details = json.loads(text)["usage"].get("prompt_tokens_details") or {}
+            cached.append(details.get("cached_tokens", 0))
+        self.assertEqual([n > 0 for n in cached], [False, True, False, True])
+        self.assertEqual(self.ask(said, "/v1/completions", body,
+                                  {"Authorization": "Bearer sk-two"})[0], 429)
+
+    def test_the_page_of_metrics_counts_what_was_done(self):
+        _, said = self.start()
+        self.ready(said)
+        before = self.metric(said, "vllm:generation_tokens_total")
+        self.complete(said)
+        self.assertEqual(self.metric(said, "vllm:generation_tokens_total"), before + 16)
+        self.assertEqual(self.metric(said, "vllm:num_requests_running"), 0)
+        self.assertGreater(self.metric(said, "longrun:peak_flops"), 0)
+
+    def metric(self, said, name):
+        _, page = self.ask(said, "/metrics")
+        for line in page.splitlines():
+            if line.startswith((name + "{", name + " ")):
+                return float(line.rsplit(" ", 1)[1])
+        self.fail(f"no {name} in\n{page}")
+
+
+class Ends(Serve):
+
+    def stream(self, said, tokens):
+        """A socket on which a long answer has begun."""
+        port = int(said["url"].rsplit(":", 1)[1])
+        body = json.dumps({"model": "little", "prompt": [1], "max_tokens": tokens, "stream": True,
+                           "ignore_eos": True})
+        client = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        client.sendall(f"POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}"
+                       f"\r\n\r\n{body}".encode())
+        self.addCleanup(client.close)
+        self.assertIn(b"200 OK", client.recv(4096))
+        return client
+
+    def test_sigterm_finishes_what_is_under_way_and_then_ends(self):
+        child, said = self.start()
+        self.ready(said)
+        client = self.stream(said, 200)
+        child.send_signal(signal.SIGTERM)
+        heard = b""
+        while part := client.recv(65536):
+            heard += part
+        self.assertIn(b"[DONE]", heard)
+        self.assertEqual(child.wait(PATIENCE), 0)
+
+    def test_a_second_signal_ends_it_at_once(self):
+        child, said = self.start()
+        self.ready(said)
+        self.stream(said, 250)
+        child.send_signal(signal.SIGINT)
+        time.sleep(0.01)
+        child.send_signal(signal.SIGINT)
+        self.assertIn(child.wait(5), (0, 130))  # 0: the answer was done by then
+
+    def test_who_leaves_frees_what_was_held(self):
+        _, said = self.start()
+        self.ready(said)
+        clients = [self.stream(said, 250) for _ in range(8)]
+        for client in clients:
+            client.close()
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            _, page = self.ask(said, "/metrics")
+            used = [float(line.rsplit(" ", 1)[1]) for line in page.splitlines()
+                    if line.startswith("vllm:num_requests_running{")]
+            if used == [0]:
+                break
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+
+
+class Refuses(Serve):
+
+    def copy(self, name):
+        folder = self.folder / name
+        shutil.copytree(self.model, folder)
+        return folder
+
+    def test_a_port_that_is_taken(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            self.assertIn(f"port {port}", self.refused(self.model, "--port", port))
+
+    def test_folders_that_are_no_model(self):
+        self.assertIn("/no/such", self.refused("/no/such"))
+        for name, missing in (("no-tokenizer", "vocab.json"), ("no-config", "config.json"),
+                              ("no-weights", "model.safetensors")):
+            folder = self.copy(name)
+            (folder / missing).unlink()
+            self.assertIn(str(folder), self.refused(folder))
+
+    def test_damaged_weights(self):
+        folder = self.copy("damaged")
+        path = folder / "model.safetensors"
+        whole = path.read_bytes()
+        size = struct.unpack("<Q", whole[:8])[0]
+        header = json.loads(whole[8:8 + size])
+
+        def with_header(changed):
+            text = json.dumps(changed).encode()
+            return struct.pack("<Q", len(text)) + text + whole[8 + size:]
+
+        overlap = json.loads(json.dumps(header))
+        overlap["h.0.ln_1.weight"]["data_offsets"] = overlap["h.0.ln_1.bias"]["data_offsets"]
+        shape = json.loads(json.dumps(header))
+        shape["wpe.weight"]["shape"].reverse()
+        begin = 8 + size + header["h.1.mlp.c_fc.weight"]["data_offsets"][0]
+        cases = {
+            "cut": (whole[:-100], "model.safetensors"),
+            "cut header": (whole[:100], "model.safetensors"),
+            "overlap": (with_header(overlap), "model.safetensors"),
+            "shape": (with_header(shape), "wpe.weight"),
+            "nan": (whole[:begin] + struct.pack("<f", float("nan")) + whole[begin + 4:],
+                    "h.1.mlp.c_fc.weight"),
+        }
+        for name, (content, named) in cases.items():
+            path.write_bytes(content)
+            with self.subTest(name):
+                self.assertIn(named, self.refused(folder))
+
+    def test_a_model_that_does_not_fit(self):
+        said = self.refused(self.model, "--memory", "1Mi")
+        self.assertRegex(said, r"memory|fit")
+
+    def test_flags_that_make_no_sense(self):
+        for flags in (("--weights", "int3"), ("--memory", "much"), ("--ttft", "5"),
+                      ("--tls-key", "x"), ("--host", "nowhere"), ("--chat-template", "no-such")):
+            with self.subTest(flags):
+                self.refused(self.model, *flags)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
