@@ -141,16 +141,24 @@ absl::StatusOr<ChatTemplate> TemplateOf(const ServeOptions& options) {
   return ChatTemplate::Make(source, options.chat_template, tokens);
 }
 
+// What the machine can do in the arithmetic that the weights ask for.
+absl::StatusOr<PeakRates> MeasurePeak(const ServeOptions& options, const ModelShape& shape) {
+  LR_ASSIGN_OR_RETURN(const Ceilings measured, MeasureCeilings(options.threads));
+  const bool full = shape.weight_bytes >= 4 * shape.parameters;
+  return PeakRates{.flops = full ? measured.f32_flops_per_second : measured.bf16_flops_per_second,
+                   .bytes_per_second = measured.read_bytes_per_second};
+}
+
 void Announce(const ServeOptions& options, const std::string& name, const MemoryPlan& plan,
-              const Ceilings& ceilings, const std::string& url, double seconds) {
+              const PeakRates& peak, const std::string& url, double seconds) {
   if (options.json) {
     const nlohmann::json said = {{"url", url},
                                  {"model", name},
                                  {"pid", ::getpid()},
                                  {"blocks", plan.blocks},
                                  {"block_tokens", plan.block_tokens},
-                                 {"peak_flops", ceilings.flops},
-                                 {"peak_bytes_per_second", ceilings.bytes_per_second},
+                                 {"peak_flops", peak.flops},
+                                 {"peak_bytes_per_second", peak.bytes_per_second},
                                  {"start_seconds", seconds}};
     std::printf("%s\n", said.dump().c_str());
   } else {
@@ -160,9 +168,9 @@ void Announce(const ServeOptions& options, const std::string& name, const Memory
         "  curl %s/v1/completions -H 'Content-Type: application/json' \\\n"
         "    -d '{\"model\": \"%s\", \"prompt\": \"Never trust\", \"max_tokens\": 20}'\n"
         "  longrun top %s\n\n",
-        Table(plan).c_str(), ceilings.flops / 1e9, ceilings.bytes_per_second / 1e9,
-        ceilings.flops / std::max(1.0, ceilings.bytes_per_second), url.c_str(), name.c_str(),
-        seconds, url.c_str(), name.c_str(), url.c_str());
+        Table(plan).c_str(), peak.flops / 1e9, peak.bytes_per_second / 1e9,
+        peak.flops / std::max(1.0, peak.bytes_per_second), url.c_str(), name.c_str(), seconds,
+        url.c_str(), name.c_str(), url.c_str());
   }
   std::fflush(stdout);
 }
@@ -212,12 +220,7 @@ absl::Status Serve(const ServeOptions& options) {
     std::printf("%s", Table(plan).c_str());
     return absl::OkStatus();
   }
-  const Ceilings ceilings = [&] {
-    const MeasuredCeilings measured = MeasureCeilings(options.threads);
-    const bool full = executor->shape().weight_bytes >= 4 * executor->shape().parameters;
-    return Ceilings{.flops = full ? measured.f32_flops : measured.bf16_flops,
-                    .bytes_per_second = measured.read_bytes_per_second};
-  }();
+  LR_ASSIGN_OR_RETURN(const PeakRates peak, MeasurePeak(options, executor->shape()));
 
   const std::unique_ptr<ConstraintCompiler> compiler = ConstraintCompiler::Make(tokenizer);
   LR_ASSIGN_OR_RETURN(
@@ -244,7 +247,7 @@ absl::Status Serve(const ServeOptions& options) {
   config.begin_tokens = tokens.begin;
   config.stop_tokens = tokens.stop;
   config.tenants = std::move(tenants);
-  config.ceilings = ceilings;
+  config.peak = peak;
   Api api(std::move(config), engine.get(), &tokenizer, std::move(chat), feedback.get());
   LR_ASSIGN_OR_RETURN(const net::ServerOptions listen, ListenOptions(options));
   LR_ASSIGN_OR_RETURN(const std::unique_ptr<net::Server> server,
@@ -253,7 +256,7 @@ absl::Status Serve(const ServeOptions& options) {
   const std::string url =
       absl::StrCat(listen.certificate_file.empty() ? "http" : "https", "://",
                    options.host == "0.0.0.0" ? "127.0.0.1" : options.host, ":", server->port());
-  Announce(options, name, plan, ceilings, url, since_start.seconds());
+  Announce(options, name, plan, peak, url, since_start.seconds());
 
   stop->Await();
   if (!options.json) std::printf("told to stop: finishing what is under way\n");

@@ -57,7 +57,7 @@ LIBRARIES = {
     "CLI11": (("CLI/",), {"cli", "agent", "worker"}),
     "Boost.Asio, Boost.Beast": (("boost/asio", "boost/beast"), {"net"}),
     "Boost.Math": (("boost/math/",), {"scaling"}),
-    "OpenSSL": (("openssl/",), {"net"}),
+    "OpenSSL": (("openssl/",), {"net", "serving"}),
 }
 
 # include/longrun is for any program: the C++ standard library and POSIX.

@@ -1,0 +1,156 @@
+#include "serving/openai/api.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/log.h"
+#include "serving/openai/api_state.h"
+
+namespace longrun::serving {
+namespace {
+
+using nlohmann::json;
+
+// A client's own request id is kept where it is short and plain.
+bool IsSane(std::string_view id) {
+  return !id.empty() && id.size() <= 128 && std::all_of(id.begin(), id.end(), [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+           c == '_' || c == '.';
+  });
+}
+
+ApiConfig Completed(ApiConfig config, const model::Tokenizer& tokenizer, const ChatTemplate& chat) {
+  LR_CHECK(!config.models.empty());
+  LR_CHECK_GT(config.context, 0);
+  if (config.vocab_size == 0) config.vocab_size = tokenizer.vocab_size();
+  const auto eos = tokenizer.Special(chat.eos_token());
+  if (!chat.eos_token().empty() && eos) config.stop_tokens.push_back(*eos);
+  return config;
+}
+
+}  // namespace
+
+void Exchange::Send(net::Response response) const {
+  response.headers.insert(response.headers.end(), headers.begin(), headers.end());
+  responder->Send(std::move(response));
+}
+
+void Exchange::SendJson(const json& body) const {
+  net::Response response;
+  response.body = body.dump(-1, ' ', false, json::error_handler_t::replace);
+  Send(std::move(response));
+}
+
+Api::State::State(ApiConfig given, Engine* engine_in, const model::Tokenizer* tokenizer_in,
+                  ChatTemplate chat_in, FeedbackStore* feedback_in)
+    : config(Completed(std::move(given), *tokenizer_in, chat_in)),
+      engine(engine_in),
+      tokenizer(tokenizer_in),
+      chat(std::move(chat_in)),
+      feedback(feedback_in),
+      encoder(tokenizer_in),
+      rate_limits(config.tenants, Now()),
+      started(Now()) {}
+
+Time Api::State::Now() {
+  if (config.now) return config.now();
+  const std::lock_guard lock(clock_mutex);
+  return wall_clock.Now();
+}
+
+bool Api::State::Authenticate(Exchange* exchange) {
+  if (config.tenants.empty()) return true;
+  constexpr std::string_view kBearer = "Bearer ";
+  std::string_view given = exchange->request.Header("Authorization");
+  if (given.size() > kBearer.size() &&
+      std::equal(kBearer.begin(), kBearer.end(), given.begin(),
+                 [](char a, char b) { return (a | 32) == (b | 32); })) {
+    given.remove_prefix(kBearer.size());
+    exchange->tenant = FindTenant(config.tenants, given);
+    if (exchange->tenant) return true;
+  }
+  const bool absent = exchange->request.Header("Authorization").empty();
+  ApiError error{.status = 401,
+                 .message = absent ? "You didn't provide an API key. Send it in the header "
+                                     "Authorization: Bearer YOUR_KEY."
+                                   : "Incorrect API key provided.",
+                 .code = "invalid_api_key"};
+  net::Response response = ToResponse(error);
+  response.headers.emplace_back("WWW-Authenticate", "Bearer");
+  exchange->Send(std::move(response));
+  return false;
+}
+
+void Api::State::Route(Exchange exchange) {
+  using E = const Exchange&;
+  static constexpr std::string_view kModels = "/v1/models";
+  struct Entry {
+    std::string_view method, path;
+    bool needs_key;
+    void (*handle)(State*, E);
+  };
+  static const Entry entries[] = {
+      {"POST", "/v1/chat/completions", true, [](State* s, E e) { s->Chat(e); }},
+      {"POST", "/v1/completions", true, [](State* s, E e) { s->Completions(e); }},
+      {"POST", "/v1/embeddings", true, [](State* s, E e) { s->Embeddings(e); }},
+      {"POST", "/v1/feedback", true, [](State* s, E e) { s->Feedback(e); }},
+      {"POST", "/tokenize", true, [](State* s, E e) { s->Tokenize(e); }},
+      {"POST", "/detokenize", true, [](State* s, E e) { s->Detokenize(e); }},
+      {"GET", kModels, true, [](State* s, E e) { s->Models(e); }},
+      {"GET", "/health", false, [](State* s, E e) { s->Health(e); }},
+      {"GET", "/metrics", false, [](State* s, E e) { s->Metrics(e); }},
+      {"GET", "/version", false, [](State* s, E e) { s->Version(e); }},
+  };
+  const net::Request& request = exchange.request;
+  const std::string method = request.method == "HEAD" ? "GET" : request.method;
+  const bool one_model = request.path.starts_with(std::string(kModels) + "/");
+  for (const Entry& entry : entries) {
+    if (request.path != entry.path && !(one_model && entry.path == kModels)) continue;
+    if (method != entry.method) {
+      net::Response response = ToResponse(
+          {.status = 405,
+           .message = absl::StrCat("Not allowed to ", request.method, " on ", request.path, "."),
+           .code = "method_not_allowed"});
+      response.headers.emplace_back("Allow", entry.method);
+      return exchange.Send(std::move(response));
+    }
+    if (entry.needs_key && !Authenticate(&exchange)) return;
+    return entry.handle(this, exchange);
+  }
+  exchange.Refuse({.status = 404,
+                   .message = absl::StrCat("Unknown request URL: ", request.method, " ",
+                                           request.path.substr(0, 200), "."),
+                   .code = "unknown_url"});
+}
+
+Api::Api(ApiConfig config, Engine* engine, const model::Tokenizer* tokenizer, ChatTemplate chat,
+         FeedbackStore* feedback)
+    : state_(std::make_shared<State>(std::move(config), engine, tokenizer, std::move(chat),
+                                     feedback)) {}
+
+Api::~Api() = default;
+
+void Api::Handle(net::Request request, std::shared_ptr<net::Responder> responder) {
+  Exchange exchange;
+  const std::string_view given = request.Header("x-request-id");
+  exchange.headers.emplace_back("x-request-id",
+                                IsSane(given) ? std::string(given) : "req_" + RandomName(24));
+  exchange.request = std::move(request);
+  exchange.responder = responder;
+  const net::Headers headers = exchange.headers;
+  try {
+    state_->Route(std::move(exchange));
+  } catch (const std::exception& e) {  // of a library, or no memory: one request's affair
+    log::error("a request failed: {}", e.what());
+    net::Response response = ToResponse(FromStatus(absl::InternalError("")));
+    response.headers = headers;
+    responder->Send(std::move(response));
+  }
+}
+
+void Api::StartCanary() { state_->StartCanary(); }
+void Api::StartDraining() { state_->draining = true; }
+
+}  // namespace longrun::serving

@@ -1,0 +1,32 @@
+// What went wrong, in the form that OpenAI's clients understand:
+// {"error":{"message":…,"type":…,"param":…,"code":…}}. Plain values.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/status.h"
+#include "net/http_server.h"
+
+namespace longrun::serving {
+
+struct ApiError {
+  int status = 400;
+  std::string message;
+  std::string type = "invalid_request_error";
+  std::string param;                          // "": null
+  std::string code;                           // "": null
+  std::optional<double> retry_after_seconds;  // Retry-After (whole, rounded up) and retry-after-ms
+  std::optional<bool> should_retry;           // x-should-retry
+};
+
+ApiError BadRequest(std::string param, std::string message, std::string code = "");
+
+// Of Engine::Submit or of a delta: ResourceExhausted 429, Unavailable 503, InvalidArgument 400,
+// others 500 (whose message is not shown: it is the operator's).
+ApiError FromStatus(const absl::Status& status);
+
+std::string ErrorBody(const ApiError& error);
+net::Response ToResponse(const ApiError& error);
+
+}  // namespace longrun::serving

@@ -1,0 +1,92 @@
+// What the endpoints share, and one HTTP request as they see it. Used by Api's own files.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "serving/openai/api.h"
+#include "serving/openai/api_error.h"
+#include "serving/openai/rate_limits.h"
+#include "serving/openai/recent_completions.h"
+#include "serving/openai/requests.h"
+#include "serving/prompt/prompt_encoder.h"
+
+namespace longrun::serving {
+
+// Who asks, and how to answer.
+struct Exchange {
+  net::Request request;
+  std::shared_ptr<net::Responder> responder;
+  std::optional<size_t> tenant;  // index; nothing where nobody needs a key
+  net::Headers headers;          // of every answer: x-request-id …
+
+  void Send(net::Response response) const;
+  void Refuse(const ApiError& error) const { Send(ToResponse(error)); }
+  void SendJson(const nlohmann::json& body) const;
+};
+
+struct Api::State : std::enable_shared_from_this<Api::State> {
+  State(ApiConfig config, Engine* engine, const model::Tokenizer* tokenizer, ChatTemplate chat,
+        FeedbackStore* feedback);
+
+  void Route(Exchange exchange);
+  // False, having answered: no key, or a wrong one.
+  bool Authenticate(Exchange* exchange);
+
+  void Models(const Exchange& exchange);
+  void Chat(Exchange exchange);
+  void Completions(Exchange exchange);
+  void Embeddings(Exchange exchange);
+  void Tokenize(const Exchange& exchange);
+  void Detokenize(const Exchange& exchange);
+  void Feedback(Exchange exchange);
+  void Health(const Exchange& exchange);
+  void Metrics(const Exchange& exchange);
+  void Version(const Exchange& exchange);
+  void StartCanary();
+
+  std::string TenantName(const Exchange& exchange) const;
+  // Nothing: the tenant may use that model.
+  std::optional<ApiError> CheckModel(const Exchange& exchange, const std::string& model) const;
+  std::optional<ApiError> CheckReady() const;
+  std::optional<ApiError> CheckPriority(const Exchange& exchange, int32_t priority) const;
+  // Nothing: the prompt fits. `max_tokens`: those asked for.
+  std::optional<ApiError> CheckLength(const std::string& param, size_t prompt_tokens,
+                                      int64_t max_tokens) const;
+  std::vector<TokenId> TokensOf(const Prompt& prompt);
+  // The engine's form of one prompt.
+  GenerationRequest RequestOf(const Exchange& exchange, const GenerationFields& fields,
+                              const std::string& id, std::vector<TokenId> prompt,
+                              int64_t max_tokens) const;
+  // Charges the tenant; nothing, having answered 429, where it is over its limit.
+  std::optional<double> Admit(Exchange* exchange, const std::vector<GenerationRequest>& requests);
+  std::function<void(const Usage&)> Settler(const Exchange& exchange, double charged);
+  Time Now();
+  Utilisation RecentUtilisation(const EngineStats& stats);
+
+  const ApiConfig config;
+  Engine* const engine;
+  const model::Tokenizer* const tokenizer;
+  const ChatTemplate chat;
+  FeedbackStore* const feedback;
+  PromptEncoder encoder;
+  RateLimits rate_limits;
+  RecentCompletions recent;
+  Time started;
+
+  std::atomic<bool> draining{false};
+  enum class Canary { kNone, kRunning, kPassed, kFailed };
+  std::atomic<Canary> canary{Canary::kNone};
+
+  std::mutex clock_mutex;
+  WallClock wall_clock;
+  std::mutex samples_mutex;
+  std::deque<std::pair<Time, EngineStats>> samples;  // of the last seconds, for utilisation
+};
+
+}  // namespace longrun::serving

@@ -1,0 +1,109 @@
+#include "serving/openai/body_fields.h"
+
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "model/strict_json.h"
+#include "model/utf8.h"
+
+namespace longrun::serving {
+
+using nlohmann::json;
+
+bool ParseBody(std::string_view body, json* to, ApiError* error) {
+  if (!model::IsValidUtf8(body)) {
+    *error = BadRequest("", "the request's body is not valid UTF-8", "invalid_utf8");
+    return false;
+  }
+  absl::StatusOr<json> parsed = model::ParseStrictJson(body, "the request's body");
+  if (!parsed.ok()) {
+    *error = BadRequest("", std::string(parsed.status().message()), "invalid_json");
+    return false;
+  }
+  if (!parsed->is_object()) {
+    *error = BadRequest(
+        "", absl::StrCat("the request's body is ", KindOf(*parsed), "; a JSON object is right"));
+    return false;
+  }
+  *to = *std::move(parsed);
+  return true;
+}
+
+std::string KindOf(const json& value) {
+  if (value.is_string()) return "a string";
+  if (value.is_array()) return "an array";
+  if (value.is_object()) return "an object";
+  if (value.is_boolean()) return "a boolean";
+  if (value.is_number()) return "a number";
+  return "null";
+}
+
+const json* BodyFields::Find(const std::string& key) const {
+  const auto found = object_->find(key);
+  return found == object_->end() || found->is_null() ? nullptr : &*found;
+}
+
+void BodyFields::Fail(const std::string& key, const std::string& message, const std::string& code) {
+  if (ok()) error_ = BadRequest(path_ + key, message, code);
+}
+
+void BodyFields::WrongType(const std::string& key, std::string_view needed, const json& found) {
+  Fail(key,
+       absl::StrCat("Invalid type for '", path_, key, "': expected ", std::string(needed),
+                    ", but got ", KindOf(found), " instead."),
+       "invalid_type");
+}
+
+void BodyFields::Int(const std::string& key, int64_t lo, int64_t hi, int64_t* to) {
+  const json* value = Find(key);
+  if (value == nullptr) return;
+  // 1e3 and 16.0 are whole numbers too: some clients write them so.
+  const bool whole =
+      value->is_number_float() && std::trunc(value->get<double>()) == value->get<double>();
+  if (!value->is_number_integer() && !whole) return WrongType(key, "a whole number", *value);
+  const double number = value->get<double>();
+  if (number < static_cast<double>(lo) || number > static_cast<double>(hi)) {
+    return Fail(key,
+                absl::StrCat("Invalid '", path_, key, "': ", value->dump(), " is out of range; ",
+                             lo, " to ", hi, " is right."),
+                "value_out_of_range");
+  }
+  *to = whole ? static_cast<int64_t>(number) : value->get<int64_t>();
+}
+
+void BodyFields::Int(const std::string& key, int64_t lo, int64_t hi, std::optional<int64_t>* to) {
+  if (Find(key) == nullptr) return;
+  int64_t value = lo;
+  Int(key, lo, hi, &value);
+  *to = value;
+}
+
+void BodyFields::Double(const std::string& key, double lo, double hi, double* to) {
+  const json* value = Find(key);
+  if (value == nullptr) return;
+  if (!value->is_number()) return WrongType(key, "a number", *value);
+  const double number = value->get<double>();
+  if (!(number >= lo && number <= hi)) {
+    return Fail(key,
+                absl::StrCat("Invalid '", path_, key, "': ", value->dump(), " is out of range; ",
+                             lo, " to ", hi, " is right."),
+                "value_out_of_range");
+  }
+  *to = number;
+}
+
+void BodyFields::Bool(const std::string& key, bool* to) {
+  const json* value = Find(key);
+  if (value == nullptr) return;
+  if (!value->is_boolean()) return WrongType(key, "a boolean", *value);
+  *to = value->get<bool>();
+}
+
+void BodyFields::String(const std::string& key, std::string* to) {
+  const json* value = Find(key);
+  if (value == nullptr) return;
+  if (!value->is_string()) return WrongType(key, "a string", *value);
+  *to = value->get<std::string>();
+}
+
+}  // namespace longrun::serving

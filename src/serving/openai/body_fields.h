@@ -1,0 +1,52 @@
+// Reads the fields of a request's JSON object. The first mistake is kept, with the field's name;
+// fields that nobody asks for are ignored, as OpenAI does. null counts as absent.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "serving/openai/api_error.h"
+
+namespace longrun::serving {
+
+// Bounded in depth; UTF-8 alone; an object.
+bool ParseBody(std::string_view body, nlohmann::json* to, ApiError* error);
+
+class BodyFields {
+ public:
+  // `object` outlives it. `path`: of the object within the body, "" or "stream_options.".
+  explicit BodyFields(const nlohmann::json& object, std::string path = "")
+      : object_(&object), path_(std::move(path)) {}
+
+  // Null where it is absent or null.
+  const nlohmann::json* Find(const std::string& key) const;
+  // Left as they are where absent. Numbers outside [lo, hi] are mistakes.
+  void Int(const std::string& key, int64_t lo, int64_t hi, int64_t* to);
+  void Int(const std::string& key, int64_t lo, int64_t hi, std::optional<int64_t>* to);
+  void Double(const std::string& key, double lo, double hi, double* to);
+  void Bool(const std::string& key, bool* to);
+  void String(const std::string& key, std::string* to);
+
+  void Fail(const std::string& key, const std::string& message, const std::string& code = "");
+  bool ok() const { return !error_.has_value(); }
+  const ApiError& error() const { return *error_; }
+  // Takes over the mistake of another reader, if there is one.
+  void Take(const BodyFields& other) {
+    if (ok() && !other.ok()) error_ = other.error();
+  }
+
+ private:
+  void WrongType(const std::string& key, std::string_view needed, const nlohmann::json& found);
+
+  const nlohmann::json* object_;
+  std::string path_;
+  std::optional<ApiError> error_;
+};
+
+// "a string", "an array": how messages call a JSON value.
+std::string KindOf(const nlohmann::json& value);
+
+}  // namespace longrun::serving

@@ -1,0 +1,194 @@
+#include "serving/openai/generation.h"
+
+#include <cmath>
+#include <limits>
+
+#include "base/log.h"
+
+namespace longrun::serving {
+
+Generation::Generation(Engine* engine, GenerationPlan plan,
+                       std::shared_ptr<net::Responder> responder)
+    : engine_(engine),
+      plan_(std::move(plan)),
+      responder_(std::move(responder)),
+      choices_each_(plan_.requests.front().choices) {
+  for (const GenerationRequest& request : plan_.requests) ids_.push_back(request.id);
+  const size_t choices = plan_.requests.size() * static_cast<size_t>(choices_each_);
+  replies_.resize(choices);
+  characters_.resize(choices);
+  spoken_.resize(choices);
+}
+
+void Generation::Start() {
+  const auto self = shared_from_this();
+  std::vector<GenerationRequest> requests = std::move(plan_.requests);
+  absl::Status refused;
+  size_t submitted = 0;
+  for (; submitted < requests.size(); ++submitted) {
+    refused = engine_->Submit(std::move(requests[submitted]),
+                              [self, submitted](const std::string&, Delta delta) {
+                                self->OnDelta(submitted, std::move(delta));
+                              });
+    if (!refused.ok()) break;
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    running_ = submitted;
+    open_ = true;
+    if (!refused.ok()) {
+      ids_.resize(submitted);
+      Fail(refused);
+      if (running_ == 0) plan_.settled(usage_);
+    }
+    for (auto& [prompt, delta] : std::exchange(early_, {})) Take(prompt, std::move(delta));
+  }
+  CancelIfWanted();
+  responder_->OnClosed([weak = weak_from_this()] {
+    if (const auto alive = weak.lock()) alive->Abandon();
+  });
+}
+
+void Generation::OnDelta(size_t prompt, Delta delta) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!open_) {
+      early_.emplace_back(prompt, std::move(delta));
+      return;
+    }
+    Take(prompt, std::move(delta));
+  }
+  CancelIfWanted();
+}
+
+// A client that left needs no answer, and its blocks are wanted by others.
+void Generation::Abandon() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (answered_) return;
+    answered_ = true;
+    cancel_wanted_ = true;
+  }
+  CancelIfWanted();
+}
+
+void Generation::CancelIfWanted() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!cancel_wanted_) return;
+    cancel_wanted_ = false;
+  }
+  for (const std::string& id : ids_) engine_->Cancel(id);
+}
+
+void Generation::Take(size_t prompt, Delta delta) {
+  const bool last = delta.last;
+  if (last) {
+    usage_.prompt_tokens += delta.usage.prompt_tokens;
+    usage_.cached_tokens += delta.usage.cached_tokens;
+    usage_.completion_tokens += plan_.discard_generated ? 0 : delta.usage.completion_tokens;
+    --running_;
+  }
+  if (!answered_) {
+    if (delta.finish == FinishReason::kError) {
+      Fail(delta.error.ok() ? absl::InternalError("no reason given") : delta.error);
+    } else if (delta.finish == FinishReason::kCancelled) {
+      Fail(absl::UnavailableError("the server is stopping and could not finish this answer"));
+    } else {
+      Prepare(prompt, &delta);
+      if (plan_.stream) {
+        Stream(prompt, delta);
+      } else {
+        Gather(prompt, std::move(delta));
+      }
+    }
+  }
+  if (last && running_ == 0) {
+    if (!answered_) Finish();
+    plan_.settled(usage_);
+  }
+}
+
+// Puts what is echoed before a choice's first text, and takes away what was not asked for.
+void Generation::Prepare(size_t prompt, Delta* delta) {
+  const size_t choice =
+      prompt * static_cast<size_t>(choices_each_) + static_cast<size_t>(delta->choice);
+  if (plan_.discard_generated) {
+    delta->text.clear();
+    delta->tokens.clear();
+    delta->logprobs.clear();
+    if (delta->finish != FinishReason::kNone) delta->finish = FinishReason::kLength;
+  }
+  if (!spoken_[choice] && prompt < plan_.echo.size()) {
+    delta->text = plan_.echo[prompt] + delta->text;
+    if (!delta->prompt_logprobs.empty()) {
+      delta->prompt_logprobs[0].chosen.logprob = std::numeric_limits<float>::quiet_NaN();
+      delta->logprobs.insert(delta->logprobs.begin(), delta->prompt_logprobs.begin(),
+                             delta->prompt_logprobs.end());
+    }
+  }
+  delta->choice = static_cast<int64_t>(choice);
+}
+
+void Generation::Stream(size_t, const Delta& delta) {
+  const auto choice = static_cast<size_t>(delta.choice);
+  std::string events =
+      plan_.format->Chunk(delta.choice, delta, !spoken_[choice], characters_[choice]);
+  spoken_[choice] = true;
+  characters_[choice] += CharacterCount(delta.text);
+  if (!begun_) {
+    begun_ = true;
+    plan_.accepted();
+    net::Response head;
+    head.content_type = "text/event-stream";
+    head.headers = plan_.headers;
+    head.headers.emplace_back("Cache-Control", "no-cache");
+    head.headers.emplace_back("X-Accel-Buffering", "no");
+    responder_->Begin(std::move(head));
+  }
+  if (events.empty() || responder_->Write(std::move(events))) return;
+  answered_ = true;
+  cancel_wanted_ = true;
+}
+
+void Generation::Gather(size_t, Delta delta) {
+  ChoiceReply& reply = replies_[static_cast<size_t>(delta.choice)];
+  spoken_[static_cast<size_t>(delta.choice)] = true;
+  reply.text += delta.text;
+  for (Logprobs& one : delta.logprobs) reply.logprobs.push_back(std::move(one));
+  if (delta.finish != FinishReason::kNone) reply.finish = delta.finish;
+}
+
+void Generation::Finish() {
+  answered_ = true;
+  if (plan_.stream) {
+    if (plan_.usage_chunk) responder_->Write(plan_.format->UsageChunk(usage_));
+    responder_->Write("data: [DONE]\n\n");
+    responder_->End();
+    return;
+  }
+  plan_.accepted();
+  net::Response response;
+  response.headers = plan_.headers;
+  response.body = plan_.format->Whole(replies_, usage_);
+  responder_->Send(std::move(response));
+}
+
+void Generation::Fail(const absl::Status& status) {
+  answered_ = true;
+  const ApiError error = FromStatus(status);
+  if (error.status == 500) {
+    log::error("request {}: {}", ids_.empty() ? "" : ids_[0], std::string(status.message()));
+  }
+  if (begun_) {
+    responder_->Write("event: error\ndata: " + ErrorBody(error) + "\n\n");
+    responder_->End();
+  } else {
+    net::Response response = ToResponse(error);
+    response.headers.insert(response.headers.end(), plan_.headers.begin(), plan_.headers.end());
+    responder_->Send(std::move(response));
+  }
+  cancel_wanted_ = running_ > 0;
+}
+
+}  // namespace longrun::serving

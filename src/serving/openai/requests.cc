@@ -1,0 +1,199 @@
+#include "serving/openai/requests.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace longrun::serving {
+namespace {
+
+using nlohmann::json;
+
+std::string At(size_t i) { return absl::StrCat("messages[", i, "]"); }
+
+// Text, or an array of parts that are all text.
+std::string ReadContent(const json& message, const std::string& where, BodyFields* fields) {
+  const auto content = message.find("content");
+  if (content == message.end() || content->is_null()) {
+    fields->Fail(where + ".content", "Missing required parameter: '" + where + ".content'.",
+                 "missing_required_parameter");
+    return "";
+  }
+  if (content->is_string()) return content->get<std::string>();
+  if (!content->is_array()) {
+    fields->Fail(where + ".content",
+                 "Invalid type for '" + where +
+                     ".content': expected a string or an array of text parts, "
+                     "but got " +
+                     KindOf(*content) + " instead.",
+                 "invalid_type");
+    return "";
+  }
+  std::string text;
+  for (const json& part : *content) {
+    if (!part.is_object() || part.value("type", json()) != "text" || !part.contains("text") ||
+        !part["text"].is_string()) {
+      fields->Fail(where + ".content", "Invalid '" + where +
+                                           ".content': this model reads parts of type \"text\" "
+                                           "alone.");
+      return "";
+    }
+    text += part["text"].get_ref<const std::string&>();
+  }
+  return text;
+}
+
+ChatMessage ReadMessage(const json& message, const std::string& where, BodyFields* fields) {
+  ChatMessage read;
+  if (!message.is_object()) {
+    fields->Fail(where,
+                 "Invalid type for '" + where + "': expected an object, but got " +
+                     KindOf(message) + " instead.",
+                 "invalid_type");
+    return read;
+  }
+  const json role = message.value("role", json());
+  if (role != "system" && role != "developer" && role != "user" && role != "assistant") {
+    fields->Fail(where + ".role",
+                 "Invalid '" + where + ".role': system, developer, user or assistant is right.",
+                 "invalid_value");
+    return read;
+  }
+  // Templates know no developers: who speaks above the user is the system.
+  read.role = role == "developer" ? "system" : role.get<std::string>();
+  if (message.contains("tool_calls") && !message["tool_calls"].empty())
+    fields->Fail(where + ".tool_calls", "tools are not supported by this server");
+  read.content = ReadContent(message, where, fields);
+  const json name = message.value("name", json());
+  if (name.is_string()) read.name = name.get<std::string>();
+  return read;
+}
+
+void ReadChatLogprobs(const RequestLimits& limits, BodyFields* fields, SamplingConfig* sampling) {
+  bool wanted = false;
+  fields->Bool("logprobs", &wanted);
+  std::optional<int64_t> top;
+  fields->Int("top_logprobs", 0, limits.top_logprobs, &top);
+  if (top && *top > 0 && !wanted)
+    return fields->Fail("top_logprobs", "'top_logprobs' needs 'logprobs' to be true.");
+  if (wanted) sampling->top_logprobs = top.value_or(0);
+}
+
+}  // namespace
+
+std::vector<ChatMessage> ReadMessages(const RequestLimits& limits, BodyFields* fields) {
+  std::vector<ChatMessage> messages;
+  const json* array = fields->Find("messages");
+  if (array == nullptr) {
+    fields->Fail("messages", "Missing required parameter: 'messages'.",
+                 "missing_required_parameter");
+    return messages;
+  }
+  if (!array->is_array() || array->empty() ||
+      static_cast<int64_t>(array->size()) > limits.messages) {
+    fields->Fail("messages", absl::StrCat("Invalid 'messages': an array of 1 to ", limits.messages,
+                                          " messages is right."));
+    return messages;
+  }
+  int64_t bytes = 0;
+  for (size_t i = 0; i < array->size() && fields->ok(); ++i) {
+    messages.push_back(ReadMessage((*array)[i], At(i), fields));
+    bytes += static_cast<int64_t>(messages.back().content.size());
+  }
+  if (bytes > limits.prompt_bytes)
+    fields->Fail("messages",
+                 absl::StrCat("Invalid 'messages': ", bytes, " bytes; at most ",
+                              limits.prompt_bytes, " are read."),
+                 "context_length_exceeded");
+  return messages;
+}
+
+ChatRequest ReadChatRequest(const RequestLimits& limits, int64_t vocab_size, BodyFields* fields) {
+  ChatRequest request;
+  request.fields = ReadGenerationFields(limits, vocab_size, fields);
+  request.messages = ReadMessages(limits, fields);
+  ReadChatLogprobs(limits, fields, &request.fields.sampling);
+  for (const char* key : {"tools", "functions"}) {
+    const json* tools = fields->Find(key);
+    if (tools != nullptr && !tools->empty())
+      fields->Fail(key, "tools are not supported by this server");
+  }
+  if (const json* variables = fields->Find("chat_template_kwargs")) {
+    if (!variables->is_object())
+      fields->Fail("chat_template_kwargs", "Invalid 'chat_template_kwargs': an object is right.");
+    request.template_variables = *variables;
+  }
+  return request;
+}
+
+std::vector<Prompt> ReadPrompts(const std::string& key, const RequestLimits& limits,
+                                int64_t vocab_size, BodyFields* fields) {
+  const json* value = fields->Find(key);
+  if (value == nullptr) {
+    fields->Fail(key, "Missing required parameter: '" + key + "'.", "missing_required_parameter");
+    return {};
+  }
+  const bool tokens = value->is_array() && !value->empty() && (*value)[0].is_number();
+  const json list = value->is_string() || tokens ? json::array({*value}) : *value;
+  if (!list.is_array() || list.empty() || static_cast<int64_t>(list.size()) > limits.prompts) {
+    fields->Fail(key, absl::StrCat("Invalid '", key,
+                                   "': a string, an array of token ids, or an array of 1 to ",
+                                   limits.prompts, " of either is right."));
+    return {};
+  }
+  std::vector<Prompt> prompts;
+  for (const json& item : list) {
+    if (item.is_string()) {
+      if (static_cast<int64_t>(item.get_ref<const std::string&>().size()) > limits.prompt_bytes)
+        fields->Fail(
+            key,
+            absl::StrCat("Invalid '", key, "': at most ", limits.prompt_bytes, " bytes are read."),
+            "context_length_exceeded");
+      prompts.emplace_back(item.get<std::string>());
+    } else if (item.is_array()) {
+      prompts.emplace_back(ReadTokens(item, key, vocab_size, fields));
+    } else {
+      fields->Fail(key, absl::StrCat("Invalid '", key,
+                                     "': strings or arrays of token ids are "
+                                     "right."));
+    }
+    if (!fields->ok()) return {};
+  }
+  return prompts;
+}
+
+CompletionRequest ReadCompletionRequest(const RequestLimits& limits, int64_t vocab_size,
+                                        BodyFields* fields) {
+  CompletionRequest request;
+  request.fields = ReadGenerationFields(limits, vocab_size, fields);
+  request.prompts = ReadPrompts("prompt", limits, vocab_size, fields);
+  fields->Bool("echo", &request.echo);
+  fields->Int("logprobs", 0, limits.top_logprobs, &request.fields.sampling.top_logprobs);
+  std::string suffix;
+  fields->String("suffix", &suffix);
+  if (!suffix.empty()) fields->Fail("suffix", "'suffix' is not supported by this model.");
+  int64_t best_of = request.fields.choices;
+  fields->Int("best_of", 1, limits.choices, &best_of);
+  if (best_of != request.fields.choices)
+    fields->Fail("best_of", "'best_of' other than 'n' is not supported.");
+  if (static_cast<int64_t>(request.prompts.size()) * request.fields.choices > limits.sequences)
+    fields->Fail("n", absl::StrCat("prompts × n may be at most ", limits.sequences, "."));
+  return request;
+}
+
+EmbeddingRequest ReadEmbeddingRequest(const RequestLimits& limits, int64_t vocab_size,
+                                      BodyFields* fields) {
+  EmbeddingRequest request;
+  fields->String("model", &request.model);
+  if (request.model.empty())
+    fields->Fail("model", "you must provide a model parameter", "missing_required_parameter");
+  request.inputs = ReadPrompts("input", limits, vocab_size, fields);
+  std::string format = "float";
+  fields->String("encoding_format", &format);
+  if (format != "float" && format != "base64")
+    fields->Fail("encoding_format", "Invalid 'encoding_format': float or base64 is right.");
+  request.base64 = format == "base64";
+  if (fields->Find("dimensions") != nullptr)
+    fields->Fail("dimensions", "'dimensions' is not supported by this model.");
+  return request;
+}
+
+}  // namespace longrun::serving
