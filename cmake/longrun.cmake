@@ -33,6 +33,10 @@ add_library(longrun_options INTERFACE)
 # -Wno-restrict: GCC 12 sees overlaps in std::string's operator+ that are none (PR 105651).
 target_compile_options(longrun_options INTERFACE -Wno-restrict -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers
                                                  -Wnon-virtual-dtor -Woverloaded-virtual)
+if(LONGRUN_WITH_FUZZERS)  # clang, which knows other warnings
+  target_compile_options(longrun_options INTERFACE -fsanitize=fuzzer-no-link
+                                                   -Wno-unknown-warning-option)
+endif()
 target_include_directories(longrun_options INTERFACE ${CMAKE_SOURCE_DIR}/src
                                                      ${CMAKE_SOURCE_DIR}/include)
 target_link_libraries(longrun_options INTERFACE Threads::Threads)

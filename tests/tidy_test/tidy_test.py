@@ -12,7 +12,8 @@ import sys
 import unittest
 
 ROOT = pathlib.Path(os.environ.get("LONGRUN_SOURCE", pathlib.Path(__file__).parents[2]))
-TOPS = ("src", "include", "tests", "bench", "proto", "cmake", "scripts", ".ci", "examples", "docs")
+TOPS = ("src", "include", "tests", "bench", "fuzz", "proto", "cmake", "scripts", ".ci", "examples",
+        "docs")
 TEXT = {".h", ".cc", ".cu", ".py", ".cmake", ".proto", ".md", ".yaml", ".yml", ".txt", ".sh", ""}
 CODE = {".h", ".cc", ".cu"}
 COLUMNS = 100
