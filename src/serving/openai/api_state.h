@@ -69,6 +69,10 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
   Time Now();
   Utilisation RecentUtilisation(const EngineStats& stats);
 
+  // Before the members that are made with the time.
+  std::mutex clock_mutex;
+  WallClock wall_clock;
+
   const ApiConfig config;
   Engine* const engine;
   const model::Tokenizer* const tokenizer;
@@ -83,8 +87,6 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
   enum class Canary { kNone, kRunning, kPassed, kFailed };
   std::atomic<Canary> canary{Canary::kNone};
 
-  std::mutex clock_mutex;
-  WallClock wall_clock;
   std::mutex samples_mutex;
   std::deque<std::pair<Time, EngineStats>> samples;  // of the last seconds, for utilisation
 };
