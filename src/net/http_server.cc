@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
+#include "base/thread_name.h"
 #include "net/connection.h"
 #include "net/tls.h"
 
@@ -87,7 +88,10 @@ class ServerOnAsio final : public Server {
     port_ = acceptor_.local_endpoint().port();
     Accept();
     for (int i = 0; i < std::max(1, options.threads); ++i) {
-      threads_.emplace_back([core = core_] { core->io.run(); });
+      threads_.emplace_back([core = core_] {
+        NameThread("lr-http");
+        core->io.run();
+      });
     }
     return absl::OkStatus();
   }

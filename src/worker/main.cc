@@ -18,10 +18,15 @@ namespace {
 // what ends with it.
 constexpr int kWrongConfiguration = 78;
 
+// `longrun serve` becomes this program and is then spoken of by that name.
+const char* NameOf(const char* first_word) {
+  return std::string_view(first_word) == "longrun" ? "longrun" : "longrun-worker";
+}
+
 // 0: done. 1: the work failed.
-int ExitCode(const absl::Status& status) {
+int ExitCode(const char* name, const absl::Status& status) {
   if (status.ok()) return 0;
-  fprintf(stderr, "longrun-worker: %s\n", std::string(status.message()).c_str());
+  fprintf(stderr, "%s: %s\n", name, std::string(status.message()).c_str());
   return absl::IsInvalidArgument(status) || absl::IsNotFound(status) ? kWrongConfiguration : 1;
 }
 
@@ -43,10 +48,9 @@ void ShowStackOnCrash() {
 }
 
 int Run(int argc, char** argv) {
-  // `longrun serve` becomes this program and is then spoken of by that name.
-  const bool as_longrun = std::string_view(argv[0]) == "longrun";
+  const char* name = NameOf(argv[0]);
   CLI::App app("Trains and serves models; the part of Longrun that runs on the accelerators.",
-               as_longrun ? "longrun" : "longrun-worker");
+               name);
   app.require_subcommand(1);
   Work work;
   const auto training = AddTrainingCommands(&app, &work);
@@ -56,7 +60,7 @@ int Run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kWrongConfiguration;
   }
-  return ExitCode(work());
+  return ExitCode(name, work());
 }
 
 }  // namespace
@@ -71,7 +75,7 @@ int main(int argc, char** argv) {
     code = longrun::worker::Run(argc, argv);
   } catch (const std::exception& error) {
     // Libraries report what they cannot do (memory, devices) this way.
-    fprintf(stderr, "longrun-worker: %s\n", error.what());
+    fprintf(stderr, "%s: %s\n", longrun::worker::NameOf(argv[0]), error.what());
   }
   fflush(stdout);
   fflush(stderr);

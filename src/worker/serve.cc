@@ -40,7 +40,7 @@ using namespace serving;  // NOLINT: this file wires its parts together
 constexpr double kOfWhatIsLeft = 0.9;
 // The process beside weights, activations and cache: code, tokenizer, connections, grammars.
 constexpr double kReservedBytes = 256e6;
-constexpr int64_t kMostLogits = 512;
+constexpr int64_t kLogitsForDrafts = 256;  // of a step, beside one for each sequence
 constexpr double kLastWordsSeconds = 2;
 
 // Raised once, from a signal's thread.
@@ -65,6 +65,8 @@ class StopFlag {
   std::condition_variable changed_;
   bool raised_ = false;
 };
+
+int64_t MostLogits(const ServeOptions& options) { return options.max_sequences + kLogitsForDrafts; }
 
 CpuWeightType WeightTypeOf(const std::string& text) {
   if (text == "f32") return CpuWeightType::kF32;
@@ -100,7 +102,7 @@ absl::StatusOr<MemoryPlan> Plan(const ServeOptions& options, const Executor& exe
   question.block_tokens = options.block_tokens;
   question.reserved_bytes = kReservedBytes;
   question.activation_bytes =
-      static_cast<double>(executor.ActivationBytes(options.max_step_tokens, kMostLogits));
+      static_cast<double>(executor.ActivationBytes(options.max_step_tokens, MostLogits(options)));
   question.max_sequences = options.max_sequences;
   if (options.weights != "int8") {
     question.int8_weight_bytes = static_cast<double>(executor.shape().parameters);
@@ -123,7 +125,7 @@ EngineConfig ConfigOf(const ServeOptions& options, const MemoryPlan& plan) {
   config.share_prefixes = options.share_prefixes;
   config.max_sequences = options.max_sequences;
   config.max_step_tokens = options.max_step_tokens;
-  config.max_step_logits = kMostLogits;
+  config.max_step_logits = MostLogits(options);
   config.goals.time_to_first_token_seconds = options.first_token_goal.seconds();
   config.goals.inter_token_seconds = options.inter_token_goal.seconds();
   config.max_wait_seconds = options.max_wait.seconds();
@@ -194,6 +196,12 @@ absl::StatusOr<net::ServerOptions> ListenOptions(const ServeOptions& options) {
 
 absl::Status Serve(const ServeOptions& options) {
   const Stopwatch since_start;
+  if (options.max_step_tokens < options.max_sequences + options.block_tokens) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--max-step-tokens ", options.max_step_tokens, ": a token for each of ",
+        options.max_sequences, " sequences and a block of a prompt make ",
+        options.max_sequences + options.block_tokens, "; raise it or lower --max-sequences"));
+  }
   auto stop = std::make_shared<StopFlag>();
   const StopSignals signals([stop] { stop->Raise(); });
 

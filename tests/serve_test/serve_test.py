@@ -54,7 +54,8 @@ class Serve(unittest.TestCase):
             child.communicate()
 
     def words(self, model, *flags):
-        return [BIN / "longrun", "serve", model, "--port", "0", "--json", *map(str, flags)]
+        port = [] if "--port" in flags else ["--port", "0"]
+        return [BIN / "longrun", "serve", model, "--json", *port, *map(str, flags)]
 
     def start(self, *flags, model=None):
         """The server's process and what it said at start."""
@@ -121,8 +122,9 @@ class Answers(Serve):
 
     def test_speculation_and_an_int8_cache_change_speed_not_the_order_of_things(self):
         texts = set()
-        for flags in ((), ("--speculate", 5), ("--no-prefix-sharing",), ("--max-step-tokens", 16),
-                      ("--block-tokens", 32), ("--threads", 1)):
+        for flags in ((), ("--speculate", 5), ("--no-prefix-sharing",),
+                      ("--max-step-tokens", 32, "--max-sequences", 16), ("--block-tokens", 32),
+                      ("--threads", 1)):
             _, said = self.start(*flags)
             self.ready(said)
             prompt = [7, 8, 9, 10] * 20
@@ -136,14 +138,14 @@ class Answers(Serve):
 
     def test_keys_guard_it_and_tenants_share_no_prefix(self):
         keys = self.folder / "tenants.yaml"
-        keys.write_text("tenants:\n  - name: one\n    keys: [sk-one]\n"
-                        "  - name: two\n    keys: [sk-two]\n    requests_per_minute: 2\n")
+        keys.write_text("tenants:\n  - name: one\n    keys: [sk-of-the-one]\n"
+                        "  - name: two\n    keys: [sk-of-the-two]\n    requests_per_minute: 2\n")
         _, said = self.start("--api-keys", keys)
         self.ready(said)
         body = {"model": "little", "prompt": list(range(200)), "max_tokens": 1}
         self.assertEqual(self.ask(said, "/v1/completions", body)[0], 401)
         cached = []
-        for key in ("sk-one", "sk-one", "sk-two", "sk-two"):
+        for key in ("sk-of-the-one", "sk-of-the-one", "sk-of-the-two", "sk-of-the-two"):
             status, text = self.ask(said, "/v1/completions", body,
                                     {"Authorization": f"Bearer {key}"})
             self.assertEqual(status, 200, text)
@@ -151,7 +153,7 @@ class Answers(Serve):
             cached.append(details.get("cached_tokens", 0))
         self.assertEqual([n > 0 for n in cached], [False, True, False, True])
         self.assertEqual(self.ask(said, "/v1/completions", body,
-                                  {"Authorization": "Bearer sk-two"})[0], 429)
+                                  {"Authorization": "Bearer sk-of-the-two"})[0], 429)
 
     def test_the_page_of_metrics_counts_what_was_done(self):
         _, said = self.start()
@@ -278,7 +280,8 @@ class Refuses(Serve):
 
     def test_flags_that_make_no_sense(self):
         for flags in (("--weights", "int3"), ("--memory", "much"), ("--ttft", "5"),
-                      ("--tls-key", "x"), ("--host", "nowhere"), ("--chat-template", "no-such")):
+                      ("--tls-key", "x"), ("--host", "nowhere"), ("--chat-template", "no-such"),
+                      ("--max-step-tokens", 16)):
             with self.subTest(flags):
                 self.refused(self.model, *flags)
 

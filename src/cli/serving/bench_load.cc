@@ -139,6 +139,7 @@ std::string RequestBody(const LoadConfig& config, int64_t index) {
   body["stream"] = true;
   body["stream_options"] = {{"include_usage", true}};
   if (config.ignore_eos) body["ignore_eos"] = true;
+  if (config.temperature.has_value()) body["temperature"] = *config.temperature;
   body["seed"] = static_cast<int64_t>(Mix64(config.seed + static_cast<uint64_t>(index)) >> 33);
   return body.dump();
 }

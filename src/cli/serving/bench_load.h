@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,6 +45,7 @@ struct LoadConfig {
   int64_t shared_prefix_tokens = 0;  // before each prompt, from one of `prefixes`
   int64_t prefixes = 1;
   bool ignore_eos = true;
+  std::optional<double> temperature;  // the server's own where it is not given
   uint64_t seed = 0;
 };
 

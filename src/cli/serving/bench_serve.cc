@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <ctime>
 #include <memory>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -34,6 +35,7 @@ struct BenchFlags {
   int64_t shared_prefix = 0;
   int64_t prefixes = 1;
   int64_t tokens = 0;
+  std::optional<double> temperature;
   uint64_t seed = 0;
   int64_t warm_up = 0;
   bool stop_at_end_of_text = false;
@@ -84,6 +86,7 @@ absl::StatusOr<DriverConfig> ConfigOf(const BenchFlags& flags, Slo& slo) {
   config.load.shared_prefix_tokens = flags.shared_prefix;
   config.load.prefixes = flags.prefixes;
   config.load.ignore_eos = !flags.stop_at_end_of_text;
+  config.load.temperature = flags.temperature;
   config.load.seed = flags.seed;
   config.headers = {{"Content-Type", "application/json"}};
   if (!flags.api_key.empty())
@@ -222,6 +225,8 @@ void AddLoadFlags(CLI::App* app, BenchFlags& flags) {
                   "Prompts as arrays of random token ids below this, in place of words")
       ->type_name("VOCABULARY")
       ->check(CLI::Range(1, 10'000'000));
+  app->add_option("--temperature", flags.temperature, "Sent with each request (the server's own)")
+      ->check(CLI::Range(0.0, 2.0));
   app->add_option("--seed", flags.seed, "Of prompts, lengths and arrivals (0)");
   app->add_option("--warm-up", flags.warm_up, "Requests before, that do not count (0)")
       ->check(CLI::Range(0, 100'000));

@@ -75,6 +75,9 @@ TEST(BenchLoad, RequestsShareTheirPrefixAndAreTheSameForASeed) {
   const std::string words = body["messages"][0]["content"];
   EXPECT_EQ(std::count(words.begin(), words.end(), ' '), 59);
   EXPECT_TRUE(body["stream_options"]["include_usage"].get<bool>());
+  EXPECT_FALSE(body.contains("temperature"));
+  config.temperature = 0.5;
+  EXPECT_EQ(nlohmann::json::parse(RequestBody(config, 0))["temperature"], 0.5);
 }
 
 TEST(BenchLoad, SloIsReadStrictly) {

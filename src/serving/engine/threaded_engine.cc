@@ -11,6 +11,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/thread_name.h"
 #include "base/time.h"
 #include "serving/engine/engine_core.h"
 
@@ -114,6 +115,7 @@ class ThreadedEngine final : public Engine {
   bool HasWork() const { return !under_way_.empty(); }
 
   void Loop() {
+    NameThread("lr-engine");
     std::vector<Mail> mail;
     while (true) {
       bool cancel_all = false;

@@ -1,6 +1,7 @@
 #include "serving/execute/thread_pool.h"
 
 #include "base/check.h"
+#include "base/thread_name.h"
 
 namespace longrun::serving {
 namespace {
@@ -63,6 +64,7 @@ void ThreadPool::TakeUnits(int thread) {
 }
 
 void ThreadPool::Serve(int thread) {
+  NameThread("lr-compute");
   int seen = 0;
   for (;;) {
     seen = AwaitChange(loop_, seen);

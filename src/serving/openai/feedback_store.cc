@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/thread_name.h"
 
 namespace longrun::serving {
 namespace {
@@ -61,6 +62,7 @@ bool FeedbackStore::Add(const json& record, std::function<void(absl::Status)> do
 }
 
 void FeedbackStore::WriteLoop() {
+  NameThread("lr-feedback");
   while (true) {
     std::deque<Waiting> batch;
     {
