@@ -106,9 +106,10 @@ def served(command, url):
 
 
 def load(longrun, url, **flags):
+    flags.setdefault("temperature", 0)
     words = [f"--{name.replace('_', '-')}={value}" for name, value in flags.items()]
     answer = subprocess.run([longrun, "bench-serve", "--url", url, "--tokens", str(VOCABULARY),
-                             "--temperature", "0", "--json", *words],
+                             "--json", *words],
                             capture_output=True, text=True, check=False)
     if answer.returncode != 0:
         raise SystemExit(f"bench-serve {words}: {answer.stderr or answer.stdout}")
