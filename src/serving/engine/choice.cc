@@ -30,6 +30,26 @@ bool EndsText(const Progress& progress, const model::Tokenizer& tokenizer, Token
 
 }  // namespace
 
+absl::StatusOr<std::vector<Sampled>> SampleNext(Sequence* s, std::span<const float> logits,
+                                                int64_t drafts, int64_t stride,
+                                                int64_t vocab_size) {
+  const auto vocab = static_cast<size_t>(vocab_size);
+  if (drafts == 0) {
+    LR_ASSIGN_OR_RETURN(Sampled one, s->sampler->Next(logits.first(vocab)));
+    std::vector<Sampled> sampled;
+    sampled.push_back(std::move(one));
+    return sampled;
+  }
+  std::vector<float> narrow;
+  if (vocab_size != stride) {  // rows as the sampler knows them
+    for (auto from = logits.begin(); from != logits.end(); from += stride) {
+      narrow.insert(narrow.end(), from, from + vocab_size);
+    }
+    logits = narrow;
+  }
+  return s->sampler->Verify(logits, std::span(s->draft_tokens).first(static_cast<size_t>(drafts)));
+}
+
 int64_t TakeSampled(Sequence* s, std::vector<Sampled> sampled, const model::Tokenizer& tokenizer,
                     Delta* delta) {
   const GenerationRequest& request = s->progress->request();

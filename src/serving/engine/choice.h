@@ -13,6 +13,11 @@ namespace longrun::serving {
 // A choice's sampler and text, before its first token.
 void BeginChoice(Sequence* sequence, const model::Tokenizer& tokenizer, int64_t vocab_size);
 
+// The tokens that follow by `logits` [1 + drafts, stride], those of the vocabulary first: one, or
+// with drafts as many of them as hold and one more. Different sequences may be asked at once.
+absl::StatusOr<std::vector<Sampled>> SampleNext(Sequence* sequence, std::span<const float> logits,
+                                                int64_t drafts, int64_t stride, int64_t vocab_size);
+
 // Takes tokens in order until one ends the choice: end of text or a stop token (not part of the
 // delta), a stop string, the last of a constrained text, max_tokens. Appends them to the sequence
 // and sets `delta->finish`. The result: how many of `sampled` the sequence has now.

@@ -196,6 +196,7 @@ bool EngineCore::Step() {
   if (output.ok()) {
     times_.Add(plan_.tokens, seconds);
     accounts_.Step(input_, seconds, prompt_tokens);
+    SampleAll(output->logits);
   }
   for (size_t i = 0; i < plan_.shares.size(); ++i) {
     const Share& share = plan_.shares[i];

@@ -68,7 +68,9 @@ class EngineCore {
   void Take(const Share& share, std::span<const float> logits, std::span<const float> states);
   void Fork(Sequence* first);
   void FinishPrompt(Sequence* sequence, Delta delta);
-  void Sample(Sequence* sequence, std::span<const float> logits, int64_t drafts, Delta delta);
+  void SampleAll(std::span<const float> logits);
+  void Deliver(Sequence* sequence, absl::StatusOr<std::vector<Sampled>> sampled, int64_t drafts,
+               Delta delta);
   void Emit(Sequence* sequence, Delta delta);
   void Finish(Progress* request, int64_t choice, Delta delta);
   void End(Progress* request, FinishReason reason, const absl::Status& error);
@@ -100,6 +102,12 @@ class EngineCore {
   // Of the step under way; kept for their memory.
   StepPlan plan_;
   StepInput input_;
+  struct DrawOf {
+    Sequence* sequence;
+    std::span<const float> logits;
+    int64_t drafts;
+  };
+  std::vector<DrawOf> draws_;
   Time now_;
 };
 

@@ -22,7 +22,7 @@ void EngineCore::Take(const Share& share, std::span<const float> logits,
   if (s->remaining() > 0) return;
 
   if (request->forked) {
-    Sample(s, logits, share.drafts, {});
+    Deliver(s, std::move(s->drawn), share.drafts, {});
     return;
   }
   Fork(s);
@@ -33,7 +33,8 @@ void EngineCore::Take(const Share& share, std::span<const float> logits,
     Delta delta;
     if (c == 0) delta.prompt_logprobs = std::move(request->prompt_logprobs);
     if (generates) {
-      Sample(request->sequences[c].get(), logits, 0, std::move(delta));
+      Sequence* choice = request->sequences[c].get();
+      Deliver(choice, SampleNext(choice, logits, 0, stride, vocab_size_), 0, std::move(delta));
     } else {
       FinishPrompt(request->sequences[c].get(), std::move(delta));
     }
@@ -71,40 +72,40 @@ void EngineCore::FinishPrompt(Sequence* s, Delta delta) {
   Emit(s, std::move(delta));
 }
 
-void EngineCore::Sample(Sequence* s, std::span<const float> logits, int64_t drafts, Delta delta) {
-  const size_t stride = static_cast<size_t>(executor_.shape().vocab_size);
-  const size_t vocab = static_cast<size_t>(vocab_size_);
-  std::vector<Sampled> sampled;
-  absl::Status error;
-  if (drafts == 0) {
-    absl::StatusOr<Sampled> one = s->sampler->Next(logits.first(vocab));
-    error = one.status();
-    if (one.ok()) sampled.push_back(*std::move(one));
-  } else {
-    std::vector<float> narrow;
-    if (vocab != stride) {  // rows as the sampler knows them
-      for (size_t row = 0; row * stride < logits.size(); ++row) {
-        const auto from = logits.begin() + static_cast<int64_t>(row * stride);
-        narrow.insert(narrow.end(), from, from + static_cast<int64_t>(vocab));
-      }
-      logits = narrow;
+// Chooses the next tokens of all sequences that are past their prompt, many at once.
+void EngineCore::SampleAll(std::span<const float> logits) {
+  const auto stride = static_cast<size_t>(executor_.shape().vocab_size);
+  draws_.clear();
+  size_t row = 0;
+  for (size_t i = 0; i < plan_.shares.size(); ++i) {
+    const Share& share = plan_.shares[i];
+    auto* s = static_cast<Sequence*>(share.job);
+    const auto rows = static_cast<size_t>(input_.slices[i].logits);
+    const bool complete = s->computed + share.tokens - share.drafts == s->known;
+    if (s->progress->forked && complete) {
+      draws_.push_back({s, logits.subspan(row * stride, rows * stride), share.drafts});
     }
-    auto verified =
-        s->sampler->Verify(logits, std::span(s->draft_tokens).first(static_cast<size_t>(drafts)));
-    error = verified.status();
-    if (verified.ok()) sampled = *std::move(verified);
-    accounts_.stats().draft_tokens_total += drafts;
-    if (verified.ok()) {
-      accounts_.stats().draft_accepted_total += static_cast<int64_t>(sampled.size()) - 1;
-    }
+    row += rows;
   }
-  if (!error.ok()) {
+  executor_.ForEach(static_cast<int64_t>(draws_.size()), [this](int64_t i) {
+    const auto& [s, rows, drafts] = draws_[static_cast<size_t>(i)];
+    s->drawn = SampleNext(s, rows, drafts, executor_.shape().vocab_size, vocab_size_);
+  });
+}
+
+void EngineCore::Deliver(Sequence* s, absl::StatusOr<std::vector<Sampled>> sampled, int64_t drafts,
+                         Delta delta) {
+  accounts_.stats().draft_tokens_total += drafts;
+  if (!sampled.ok()) {
     delta.finish = FinishReason::kError;
-    delta.error = std::move(error);
+    delta.error = sampled.status();
     Emit(s, std::move(delta));
     return;
   }
-  const int64_t taken = TakeSampled(s, std::move(sampled), tokenizer_, &delta);
+  if (drafts > 0) {
+    accounts_.stats().draft_accepted_total += static_cast<int64_t>(sampled->size()) - 1;
+  }
+  const int64_t taken = TakeSampled(s, *std::move(sampled), tokenizer_, &delta);
   accounts_.Generated(s->progress, s, taken, now_);
   queue_.Charge(s->tenant, FairQueue::kOutputWeight * static_cast<double>(taken));
   // The newest token is not computed; accepted drafts are.

@@ -36,6 +36,7 @@ struct Sequence : Job {
   // From the first token on:
   std::optional<Sampler> sampler;
   std::optional<TextStream> text;
+  absl::StatusOr<std::vector<Sampled>> drawn;  // in the step under way
   Time last_token;
 };
 

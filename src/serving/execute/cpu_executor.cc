@@ -70,6 +70,10 @@ class CpuExecutor : public Executor {
     return step_.Run(input.slices, cache_);
   }
 
+  void ForEach(int64_t units, absl::FunctionRef<void(int64_t)> work) override {
+    pool_->ForEach(units, [&](int64_t unit, int) { work(unit); });
+  }
+
  private:
   absl::Status CheckBlock(BlockId block) const {
     if (block >= 0 && block < cache_.blocks()) return absl::OkStatus();

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "base/status.h"
 #include "model/tokenizer.h"
 
@@ -83,6 +84,12 @@ class Executor {
   virtual int64_t ActivationBytes(int64_t tokens, int64_t logits) const = 0;
 
   virtual absl::StatusOr<StepOutput> Run(const StepInput& input) = 0;
+
+  // Calls work(unit) once for each unit below `units`, on the threads that compute where there are
+  // any: between steps they are free for what else is to be done with the logits.
+  virtual void ForEach(int64_t units, absl::FunctionRef<void(int64_t unit)> work) {
+    for (int64_t unit = 0; unit < units; ++unit) work(unit);
+  }
 
   // Blocks to host memory and back, for preemption by swapping. Where the cache lies in host memory
   // already, `swaps()` is false and neither is called.

@@ -131,7 +131,9 @@ LR_BEST_UNIT double Weigh(std::span<const float> row, float peak, float scale,
     Floats sum = {};
     for (size_t i = begin; i < end; i += kLanes) {
       const Floats w = Exp((LoadUpTo(row.data() + i, end - i) - peak) * scale);
-      std::memcpy(weights.data() + i, &w, std::min(end - i, kLanes) * sizeof(float));
+      if (!weights.empty()) {
+        std::memcpy(weights.data() + i, &w, std::min(end - i, kLanes) * sizeof(float));
+      }
       sum += w;
     }
     block_sums->push_back(Sum(sum));

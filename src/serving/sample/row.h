@@ -21,7 +21,8 @@ Peak FindPeak(std::span<const float> row);
 inline constexpr int64_t kRowBlock = 512;
 
 // weights[i] = exp((row[i] - peak) · scale), scale > 0, to 2 units in the last place; 0 for -inf.
-// Returns their sum; `block_sums` those of each kRowBlock of them, in order.
+// Returns their sum; `block_sums` those of each kRowBlock of them, in order. Without `weights` the
+// sums alone are made, which are the same.
 double Weigh(std::span<const float> row, float peak, float scale, std::span<float> weights,
              std::vector<double>* block_sums);
 

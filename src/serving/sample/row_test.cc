@@ -71,6 +71,9 @@ TEST(Row, WeightsAreExponentialsToTwoUnitsInTheLastPlace) {
   EXPECT_EQ(sums.size(), (row.size() + kRowBlock - 1) / kRowBlock);
   EXPECT_NEAR(std::accumulate(sums.begin(), sums.end(), 0.0), total, 1e-9 * total);
   EXPECT_EQ(SumOfExp(row, 0), total);
+  std::vector<double> sums_alone;
+  EXPECT_EQ(Weigh(row, 0, 1, {}, &sums_alone), total);
+  EXPECT_EQ(sums_alone, sums);
 }
 
 TEST(Row, WhatCannotComeWeighsNothing) {

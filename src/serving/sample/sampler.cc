@@ -94,23 +94,25 @@ TokenId Draw(std::span<const Candidate> candidates, double uniform) {
   return candidates.back().token;  // rounding; each has a weight above 0
 }
 
-// The same over all tokens: first the block, then the token in it.
-TokenId DrawFromAll(std::span<const float> weights, std::span<const double> block_sums,
-                    double left) {
+// The same over all tokens: first the block by its sum, then the token by the weights in it.
+TokenId DrawFromAll(std::span<const float> logits, const Peak& peak, float scale, double uniform,
+                    Scratch* scratch) {
+  double left = uniform * Weigh(logits, peak.value, scale, {}, &scratch->block_sums);
+  const std::vector<double>& sums = scratch->block_sums;
   size_t block = 0;
-  while (block + 1 < block_sums.size() && left >= block_sums[block]) left -= block_sums[block++];
-  size_t last = 0;
+  while (block + 1 < sums.size() && left >= sums[block]) left -= sums[block++];
   const size_t begin = block * kRowBlock;
-  const size_t end = std::min<size_t>(begin + kRowBlock, weights.size());
-  for (size_t i = begin; i < end; ++i) {
-    if (weights[i] == 0) continue;
-    last = i;
-    left -= weights[i];
-    if (left < 0) return static_cast<TokenId>(i);
+  logits = logits.subspan(begin, std::min<size_t>(kRowBlock, logits.size() - begin));
+  scratch->weights.resize(kRowBlock);
+  Weigh(logits, peak.value, scale, scratch->weights, &scratch->block_sums);
+  TokenId last = peak.token;  // where rounding led into a last block without weight
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (scratch->weights[i] == 0) continue;
+    last = static_cast<TokenId>(begin + i);
+    left -= scratch->weights[i];
+    if (left < 0) return last;
   }
-  if (last > 0 || weights[0] > 0) return static_cast<TokenId>(last);
-  // Rounding led into a last block without weight: the likeliest then.
-  return static_cast<TokenId>(std::max_element(weights.begin(), weights.end()) - weights.begin());
+  return last;
 }
 
 float ScaleOf(double temperature) {
@@ -192,12 +194,11 @@ struct Sampler::State {
     if (config.top_k > 0 && config.top_k < static_cast<int64_t>(vocab_size)) {
       candidates = Weighted(Largest(logits, config.top_k), logits, peak, scale, scratch);
       mass = Sum(candidates);
+    } else if (config.top_p == 1 && config.min_p == 0) {
+      return DrawFromAll(logits, peak, scale, uniform, scratch);
     } else {
       scratch->weights.resize(vocab_size);
       mass = Weigh(logits, peak.value, scale, scratch->weights, &scratch->block_sums);
-      if (config.top_p == 1 && config.min_p == 0) {
-        return DrawFromAll(scratch->weights, scratch->block_sums, uniform * mass);
-      }
       candidates = config.top_p < 1 ? HeaviestUpTo(scratch->weights, config.top_p * mass)
                                     : AtLeast(scratch->weights, static_cast<float>(config.min_p));
     }
