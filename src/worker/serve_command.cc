@@ -12,7 +12,7 @@ namespace {
 
 constexpr char kExamples[] =
     "Examples:\n"
-    "  longrun serve ~/.longrun/runs/first-run/model --port 8000\n"
+    "  longrun serve first-run --port 8000  the model of a run\n"
     "  longrun serve llama-3.2-1b --weights int8 --memory 4Gi --api-keys tenants.yaml\n"
     "  longrun serve gpt2 --plan            what fits into the memory there is\n"
     "  curl localhost:8000/v1/completions -H 'Content-Type: application/json' \\\n"
@@ -38,7 +38,8 @@ CLI::Option* AddParsed(CLI::App* app, const std::string& name, Value* value, Par
 
 void AddModel(CLI::App* app, ServeOptions* o) {
   app->add_option("MODEL", o->model_dir,
-                  "Folder with config.json, safetensors and a tokenizer (GPT-2 or Llama family)")
+                  "Folder with config.json, safetensors and a tokenizer (GPT-2 or Llama family), "
+                  "or a run's name")
       ->required();
   app->add_option("--name", o->name, "How clients call it (the folder's name)");
   app->add_option("--weights", o->weights, "Held as auto (as in the files), f32, bf16 or int8")

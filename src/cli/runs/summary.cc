@@ -89,7 +89,8 @@ void AddNextSteps(std::string& out, const RunView& view, const std::string& prog
   absl::StrAppend(&out, "\nNext:\n");
   if (!model.empty()) {
     absl::StrAppend(&out, "  ", programs, "longrun-worker sample --model ", model,
-                    " --prompt 'Never '\n");
+                    " --prompt 'Never '\n  ", programs, "longrun serve ", view.run(),
+                    "  OpenAI's HTTP API, on port 8000\n");
   }
   absl::StrAppend(&out, "  ", programs, "longrun why ", view.run(),
                   "     each decision and its reason\n");

@@ -67,6 +67,7 @@ TEST(SummaryTest, TextTellsPeopleAndWhatToTypeNext) {
   EXPECT_THAT(text, HasSubstr("killed by signal 9 → a spare took over in 0.18 s"));
   EXPECT_THAT(text, HasSubstr("  | One line\n  | and another\n"));
   EXPECT_THAT(text, HasSubstr("build/bin/longrun-worker sample --model /runs/job/model"));
+  EXPECT_THAT(text, HasSubstr("build/bin/longrun serve job"));
   EXPECT_THAT(text, HasSubstr("build/bin/longrun why job"));
 }
 

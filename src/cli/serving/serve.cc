@@ -11,6 +11,7 @@
 
 #include "cli/declared.h"
 #include "cli/exit_code.h"
+#include "cli/state_folder.h"
 
 namespace longrun::cli {
 namespace {
@@ -23,6 +24,18 @@ std::string WorkerProgram() {
   return !error && ::access(beside.c_str(), X_OK) == 0 ? beside.string() : "longrun-worker";
 }
 
+// The folder of the model that a run made, where `word` names one and is no path itself.
+std::string ModelOf(const std::string& word) {
+  std::error_code error;
+  const auto state = FindStateFolder("");
+  if (!state.ok() || word.starts_with("-") || word.find('/') != std::string::npos ||
+      std::filesystem::exists(word, error)) {
+    return word;
+  }
+  const std::string model = state->run(word) + "/model";
+  return std::filesystem::exists(model, error) ? model : word;
+}
+
 int Serve(const std::vector<std::string>& words) {
   const std::string program = WorkerProgram();
   // Called by this name, the worker's help and errors speak of `longrun serve`.
@@ -30,6 +43,7 @@ int Serve(const std::vector<std::string>& words) {
   std::string command = "serve";
   std::vector<char*> arguments{name.data(), command.data()};
   std::vector<std::string> copies = words;
+  if (!copies.empty()) copies[0] = ModelOf(copies[0]);
   for (std::string& word : copies) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   ::execvp(program.c_str(), arguments.data());
@@ -45,7 +59,8 @@ int Serve(const std::vector<std::string>& words) {
 
 void DeclareServe(const Declare& declare) {
   Declared& command = declare("serve", "Serve a model over the OpenAI HTTP API",
-                              "  longrun serve runs/first-run/model --port 8000\n"
+                              "  longrun serve first-run --port 8000     a run, or the folder of "
+                              "a model\n"
                               "  longrun serve --help\n");
   command.words = CommandShape::Words::kFiles;
   // What follows is the worker's to read, --help too.
