@@ -9,6 +9,7 @@
 namespace longrun::cli {
 namespace {
 
+constexpr double kStepsOfQueue = 3;
 // Above it a resource is called the one that binds.
 constexpr double kNearCeiling = 0.5;
 constexpr double kCacheFull = 0.9;
@@ -168,6 +169,17 @@ const char* BindingName(Binding binding) {
   return "nothing";
 }
 
+namespace {
+
+// Whoever comes waits for the step under way to end: that is no queue yet.
+bool HasQueue(const ServingFigures& f) {
+  if (f.waiting <= 0) return false;
+  const bool told = f.queue_p50 >= 0 && f.steps_per_second > 0;
+  return !told || f.queue_p50 * f.steps_per_second > kStepsOfQueue;
+}
+
+}  // namespace
+
 Judgement Judge(const ServingFigures& f) {
   if (f.stalled >= kStalledSeconds) {
     return {Binding::kStalled,
@@ -208,15 +220,16 @@ Judgement Judge(const ServingFigures& f) {
             "more sequences at once cost next to nothing; else int8 weights, int8 KV or "
             "speculative decoding"};
   }
-  if (f.waiting > 0) {
+  if (HasQueue(f)) {
     return {Binding::kQueue,
             absl::StrFormat("%.0f wait while %.0f run and %s of the KV cache is in use", f.waiting,
                             f.running, Percent(f.kv_used)),
             "a larger token budget for a step or more sequences at once; else another replica"};
   }
   return {Binding::kNothing,
-          measured ? absl::StrFormat("MFU %s, MBU %s, nobody waits", Percent(f.mfu), Percent(f.mbu))
-                   : std::string("nobody waits; the server tells no MFU and MBU"),
+          measured
+              ? absl::StrFormat("MFU %s, MBU %s, nobody waits long", Percent(f.mfu), Percent(f.mbu))
+              : std::string("nobody waits long; the server tells no MFU and MBU"),
           "there is room for more requests"};
 }
 

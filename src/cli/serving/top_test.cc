@@ -111,6 +111,12 @@ TEST(Judge, NamesWhatBinds) {
   f.overhead = 0.01;
   f.mfu = f.mbu = 0.1;
   EXPECT_EQ(BindingOf(f), Binding::kQueue);
+  // Until the step under way has ended everybody waits.
+  f.steps_per_second = 100;
+  f.queue_p50 = 0.02;
+  EXPECT_EQ(BindingOf(f), Binding::kNothing);
+  f.queue_p50 = 0.05;
+  EXPECT_EQ(BindingOf(f), Binding::kQueue);
   f.preemptions = 1;
   EXPECT_EQ(BindingOf(f), Binding::kMemoryCapacity);
   f.stalled = 60;

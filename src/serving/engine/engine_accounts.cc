@@ -15,15 +15,18 @@ std::vector<double> Doubling(double first, int count) {
 
 EngineAccounts::EngineAccounts(const ModelShape& shape, KvType kv_type)
     : shape_(shape), kv_type_(kv_type) {
-  // The bounds of vLLM, so that its dashboards read them.
-  const std::vector<double> requests = {0.3,  0.5,   0.8,   1.0,   1.5,   2.0,    2.5,
-                                        5.0,  10.0,  15.0,  20.0,  30.0,  40.0,   50.0,
-                                        60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 7680.0};
+  // The bounds of vLLM, so that its dashboards read them, and smaller ones: of what takes a tenth
+  // of the first bound, the first bucket tells nothing.
+  const std::vector<double> requests = {0.001, 0.002, 0.005, 0.01,   0.02,  0.05, 0.1,  0.2,
+                                        0.3,   0.5,   0.8,   1.0,    1.5,   2.0,  2.5,  5.0,
+                                        10.0,  15.0,  20.0,  30.0,   40.0,  50.0, 60.0, 120.0,
+                                        240.0, 480.0, 960.0, 1920.0, 7680.0};
   stats_.time_to_first_token.bounds = {0.001, 0.005, 0.01, 0.02,  0.04,  0.06,  0.08, 0.1,
                                        0.25,  0.5,   0.75, 1.0,   2.5,   5.0,   7.5,  10.0,
                                        20.0,  40.0,  80.0, 160.0, 640.0, 2560.0};
-  stats_.inter_token.bounds = {0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2,  0.3,  0.4, 0.5,
-                               0.75, 1.0,   2.5,  5.0,   7.5, 10.0, 20.0, 40.0, 80.0};
+  stats_.inter_token.bounds = {0.001, 0.002, 0.003, 0.004, 0.006, 0.008, 0.01, 0.025, 0.05,
+                               0.075, 0.1,   0.15,  0.2,   0.3,   0.4,   0.5,  0.75,  1.0,
+                               2.5,   5.0,   7.5,   10.0,  20.0,  40.0,  80.0};
   stats_.iteration_tokens.bounds = Doubling(1, 15);
   for (Histogram* h :
        {&stats_.end_to_end, &stats_.queue_time, &stats_.prefill_time, &stats_.decode_time}) {
