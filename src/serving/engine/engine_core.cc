@@ -213,8 +213,12 @@ bool EngineCore::Step() {
     row += rows;
     state += states;
   }
-  if (prompt_tokens > 0) prompt_rate_.Add(static_cast<double>(prompt_tokens), seconds);
-  end_rate_.Add(static_cast<double>(ended_sequences_), seconds);
+  // Only while more could have been done: else it is how much was asked for, not what we can do.
+  const bool prompts_left =
+      queue_.size() > 0 ||
+      std::any_of(running_.begin(), running_.end(), [](const Job* job) { return !job->decodes(); });
+  if (prompts_left) prompt_rate_.Add(static_cast<double>(prompt_tokens), seconds);
+  if (queue_.size() > 0) end_rate_.Add(static_cast<double>(ended_sequences_), seconds);
   Sweep();
   return true;
 }

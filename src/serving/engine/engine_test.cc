@@ -8,11 +8,12 @@
 
 #include "gtest/gtest.h"
 #include "serving/engine/engine_config.h"
+#include "serving/engine/engine_core.h"
 
 namespace longrun::serving {
 namespace {
 
-class NextTokenExecutor final : public Executor {
+class NextTokenExecutor : public Executor {
  public:
   NextTokenExecutor() {
     shape_.layers = shape_.heads = shape_.kv_heads = shape_.d_model = shape_.head_dim = 1;
@@ -127,6 +128,57 @@ TEST_F(EngineTest, GeneratesForManyThreadsAtOnce) {
   EXPECT_EQ(stats.finished_length_total, 100);
   EXPECT_EQ(stats.blocks_used, 0);
   EXPECT_EQ(stats.stalled_seconds, 0);
+}
+
+// On a clock of its own: 10 ms a step and 0.5 ms a token.
+class TimedExecutor final : public NextTokenExecutor {
+ public:
+  absl::StatusOr<StepOutput> Run(const StepInput& input) override {
+    now = now + Duration::Millis(10);
+    for (const Slice& slice : input.slices) {
+      now = now + Duration::Micros(500 * static_cast<int64_t>(slice.tokens.size()));
+    }
+    return NextTokenExecutor::Run(input);
+  }
+  Time now;
+};
+
+TEST(EngineCore, AFewTokensTellNotHowManyThereCouldHaveBeen) {
+  TimedExecutor executor;
+  const model::Tokenizer tokenizer = model::Tokenizer::Bytes();
+  EngineConfig config;
+  config.blocks = 10'000;
+  config.max_sequences = 8;
+  config.max_wait_seconds = 30;
+  EngineCore core(config, &executor, &tokenizer, nullptr, CacheSecret{},
+                  [&executor] { return executor.now; });
+  int64_t next = 0;
+  const auto submit = [&](int64_t prompt_tokens, int64_t max_tokens) {
+    GenerationRequest request;
+    request.id = std::to_string(next++);
+    request.prompt.assign(static_cast<size_t>(prompt_tokens), 7);
+    request.prompt[0] = static_cast<TokenId>(next % 256);  // nothing to share
+    request.max_tokens = max_tokens;
+    auto submission = core.Prepare(std::move(request), [](const std::string&, Delta) {});
+    ASSERT_TRUE(submission.ok()) << submission.status();
+    core.Submit(*std::move(submission));
+  };
+  // Alone, one token in a step of 10.5 ms: 95 tokens a second, and a sequence in 2 s.
+  submit(1, 200);
+  while (core.Step()) {
+  }
+  // 32,000 tokens take 16 s at least, and not the 336 s of the rate so far.
+  for (int i = 0; i < 32; ++i) {
+    EXPECT_TRUE(core.RefusalFor(core.backlog()).ok()) << i;
+    submit(1000, 10);
+  }
+  core.Step();
+  core.Step();
+  const double wait = PredictedWaitSeconds(core.backlog());
+  EXPECT_GT(wait, 14);
+  EXPECT_LT(wait, 25);
+  for (int i = 0; i < 32; ++i) submit(1000, 10);
+  EXPECT_EQ(core.RefusalFor(core.backlog()).code(), absl::StatusCode::kResourceExhausted);
 }
 
 TEST_F(EngineTest, CancelsAndKnowsThatItStands) {

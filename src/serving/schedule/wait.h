@@ -10,7 +10,7 @@ struct Backlog {
   int64_t prompt_tokens = 0;  // to be computed before the newcomer's: running and waiting
   int64_t waiting = 0;        // sequences in the queue
   int64_t free_slots = 0;     // sequences that could start at once, by slots and by blocks
-  // Measured; 0: not yet.
+  // Measured while there was more to do than was done; 0: not yet.
   double prompt_tokens_per_second = 0;
   double sequences_per_second = 0;  // that end and give back their blocks
 };
