@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <cstdio>
 #include <filesystem>
@@ -177,6 +178,13 @@ void Announce(const ServeOptions& options, const std::string& name, const Memory
   std::fflush(stdout);
 }
 
+// Where this machine itself finds what listens on `host`.
+std::string HostInUrl(const std::string& host) {
+  if (host == "0.0.0.0") return "127.0.0.1";
+  if (host == "::") return "[::1]";
+  return host.find(':') == std::string::npos ? host : absl::StrCat("[", host, "]");
+}
+
 absl::StatusOr<net::ServerOptions> ListenOptions(const ServeOptions& options) {
   net::ServerOptions listen;
   listen.address = options.host;
@@ -245,8 +253,8 @@ absl::Status Serve(const ServeOptions& options) {
     log::warn("no /v1/feedback: {}", std::string(store.status().message()));
   }
 
-  // Counts of the server, which starts after the API that shows them.
-  auto connections = std::make_shared<std::function<int64_t()>>([] { return int64_t{0}; });
+  // Set later: the server starts after the API that counts its connections.
+  const auto listening = std::make_shared<std::atomic<const net::Server*>>(nullptr);
   const std::string name = NameOf(options);
   ApiConfig config;
   config.models = {name};
@@ -256,14 +264,18 @@ absl::Status Serve(const ServeOptions& options) {
   config.stop_tokens = tokens.stop;
   config.tenants = std::move(tenants);
   config.peak = peak;
+  config.http_connections = [listening] {
+    const net::Server* const server = *listening;
+    return server == nullptr ? 0 : server->connections();
+  };
   Api api(std::move(config), engine.get(), &tokenizer, std::move(chat), feedback.get());
   LR_ASSIGN_OR_RETURN(const net::ServerOptions listen, ListenOptions(options));
   LR_ASSIGN_OR_RETURN(const std::unique_ptr<net::Server> server,
                       net::Server::Start(listen, api.AsHandler()));
+  *listening = server.get();
   api.StartCanary();
-  const std::string url =
-      absl::StrCat(listen.certificate_file.empty() ? "http" : "https", "://",
-                   options.host == "0.0.0.0" ? "127.0.0.1" : options.host, ":", server->port());
+  const std::string url = absl::StrCat(listen.certificate_file.empty() ? "http" : "https", "://",
+                                       HostInUrl(options.host), ":", server->port());
   Announce(options, name, plan, peak, url, since_start.seconds());
 
   stop->Await();
