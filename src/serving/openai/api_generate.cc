@@ -133,7 +133,7 @@ void Api::State::Chat(Exchange exchange) {
   json body;
   ApiError error;
   if (!ParseBody(exchange.request.body, &body, &error)) return exchange.Refuse(error);
-  BodyFields fields(body);
+  BodyFields fields(body, "", exchange.request.body);
   ChatRequest chat_request = ReadChatRequest(config.limits, config.vocab_size, &fields);
   if (!fields.ok()) return exchange.Refuse(fields.error());
   GenerationFields& wanted = chat_request.fields;
@@ -173,7 +173,7 @@ void Api::State::Completions(Exchange exchange) {
   json body;
   ApiError error;
   if (!ParseBody(exchange.request.body, &body, &error)) return exchange.Refuse(error);
-  BodyFields fields(body);
+  BodyFields fields(body, "", exchange.request.body);
   const CompletionRequest request =
       ReadCompletionRequest(config.limits, config.vocab_size, &fields);
   if (!fields.ok()) return exchange.Refuse(fields.error());

@@ -17,9 +17,11 @@ bool ParseBody(std::string_view body, nlohmann::json* to, ApiError* error);
 
 class BodyFields {
  public:
-  // `object` outlives it. `path`: of the object within the body, "" or "stream_options.".
-  explicit BodyFields(const nlohmann::json& object, std::string path = "")
-      : object_(&object), path_(std::move(path)) {}
+  // `object` outlives it. `path`: of the object within the body, "" or "stream_options.". `text`:
+  // the body as it came, which outlives it too; "": unknown.
+  explicit BodyFields(const nlohmann::json& object, std::string path = "",
+                      std::string_view text = "")
+      : object_(&object), path_(std::move(path)), text_(text) {}
 
   // Null where it is absent or null.
   const nlohmann::json* Find(const std::string& key) const;
@@ -33,6 +35,7 @@ class BodyFields {
   void Fail(const std::string& key, const std::string& message, const std::string& code = "");
   bool ok() const { return !error_.has_value(); }
   const ApiError& error() const { return *error_; }
+  std::string_view text() const { return text_; }
   // Takes over the mistake of another reader, if there is one.
   void Take(const BodyFields& other) {
     if (ok() && !other.ok()) error_ = other.error();
@@ -43,6 +46,7 @@ class BodyFields {
 
   const nlohmann::json* object_;
   std::string path_;
+  std::string_view text_;
   std::optional<ApiError> error_;
 };
 

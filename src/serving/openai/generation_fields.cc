@@ -1,6 +1,8 @@
 #include "serving/openai/generation_fields.h"
 
+#include <array>
 #include <limits>
+#include <string_view>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -61,6 +63,21 @@ void ReadLogitBias(const RequestLimits& limits, int64_t vocab_size, BodyFields* 
   }
 }
 
+// The schema in `body`, its keys in their order: answers follow it, and a parsed body has lost it.
+// The rest is left out while reading, since inserting in order takes quadratic time.
+std::string SchemaInOrder(std::string_view body) {
+  using nlohmann::ordered_json;
+  static constexpr std::array<std::string_view, 3> kPath = {"response_format", "json_schema",
+                                                            "schema"};
+  const ordered_json kept = ordered_json::parse(
+      body, [](int depth, ordered_json::parse_event_t event, const ordered_json& value) {
+        if (event != ordered_json::parse_event_t::key) return true;
+        const auto level = static_cast<size_t>(depth) - 1;
+        return level >= kPath.size() || value.get_ref<const std::string&>() == kPath[level];
+      });
+  return kept.at("response_format").at("json_schema").at("schema").dump();
+}
+
 void ReadFormat(const RequestLimits& limits, BodyFields* fields, Format* format) {
   const json* value = fields->Find("response_format");
   if (value == nullptr) return;
@@ -90,6 +107,7 @@ void ReadFormat(const RequestLimits& limits, BodyFields* fields, Format* format)
         "response_format.json_schema",
         absl::StrCat("Invalid 'response_format': the schema has ", format->json_schema.size(),
                      " bytes; at most ", limits.schema_bytes, " are right."));
+  if (fields->ok() && !fields->text().empty()) format->json_schema = SchemaInOrder(fields->text());
 }
 
 void ReadStream(BodyFields* fields, GenerationFields* to) {
