@@ -32,6 +32,15 @@ def make_model(folder):
                     "--type", "f32"], check=True)
 
 
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
+
+
 class Serve(unittest.TestCase):
 
     @classmethod
@@ -163,6 +172,29 @@ class Answers(Serve):
         self.assertEqual(self.metric(said, "vllm:generation_tokens_total"), before + 16)
         self.assertEqual(self.metric(said, "vllm:num_requests_running"), 0)
         self.assertGreater(self.metric(said, "longrun:peak_flops"), 0)
+        self.assertGreater(self.metric(said, "longrun:http_connections"), 0)  # the one that asks
+
+    @unittest.skipUnless(shutil.which("promtool"), "there is no promtool (package prometheus)")
+    def test_prometheus_reads_the_page_of_metrics(self):
+        name = 'an "odd" name, with \\ and é'
+        _, said = self.start("--name", name)
+        self.ready(said)
+        self.complete(said, model=name)
+        _, page = self.ask(said, "/metrics")
+        read = subprocess.run(["promtool", "check", "metrics"], input=page, text=True,
+                              capture_output=True, check=False)
+        advice = (read.stdout + read.stderr).splitlines()
+        self.assertIn(read.returncode, (0, 3), advice)  # 3: it was read, and there is advice
+        # vLLM's names are as they are, and ours follow them.
+        self.assertEqual([line for line in advice if not line.startswith("vllm:")
+                          and not line.endswith("metric names should not contain ':'")
+                          and line], [])
+
+    @unittest.skipUnless(has_ipv6(), "this machine has no IPv6")
+    def test_an_address_of_ipv6_is_said_as_clients_read_it(self):
+        _, said = self.start("--host", "::1")
+        self.assertTrue(said["url"].startswith("http://[::1]:"), said)
+        self.ready(said)
 
     def metric(self, said, name):
         _, page = self.ask(said, "/metrics")
