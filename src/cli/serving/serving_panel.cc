@@ -34,6 +34,19 @@ std::string Fitted(std::string_view text, size_t width) {
   return out;
 }
 
+// As many words of `rest` (ASCII) as fit, which it loses.
+std::string TakeLine(std::string* rest, size_t width) {
+  size_t end = rest->size();
+  if (end > width) {
+    end = rest->rfind(' ', width);
+    // A word that fits nowhere is cut; so is what a narrow terminal has no room to indent.
+    if (end == std::string::npos || rest->find_first_not_of(' ') > end) end = rest->size();
+  }
+  std::string line = rest->substr(0, end);
+  rest->erase(0, end + 1);
+  return line;
+}
+
 std::string Bar(double part) {
   const size_t full = static_cast<size_t>(
       std::lround(std::clamp(part, 0.0, 1.0) * static_cast<double>(kBarColumns)));
@@ -83,7 +96,10 @@ std::vector<std::string> ServingPanel(const ServingFigures& f, size_t width, boo
   const Judgement judgement = Judge(f);
   add(absl::StrCat("binds now  ", BindingName(judgement.binding), ": ", judgement.why),
       ColourOf(judgement.binding));
-  add(absl::StrCat("would help ", judgement.help));
+  for (std::string rest = "would help " + judgement.help; !rest.empty();) {
+    add(TakeLine(&rest, width));
+    if (!rest.empty()) rest = "           " + rest;
+  }
   for (size_t i = 0; i < f.tenants.size() && i < kTenants; ++i) {
     const TenantFigures& tenant = f.tenants[i];
     add(absl::StrFormat("tenant     %-20s %s running  %s waiting  %s tokens/s out",

@@ -144,6 +144,11 @@ TEST(ServingPanel, FitsItsWidthAndTellsTheSameAsItsJson) {
   for (const std::string& line : ServingPanel(f, 200, true)) all += line + "\n";
   EXPECT_THAT(all, HasSubstr("binds now  memory bandwidth: MBU 90%"));
   EXPECT_THAT(all, HasSubstr("out 1,234"));
+  // What would help goes on in the next line where it is long.
+  std::string narrow;
+  for (const std::string& line : ServingPanel(f, 60, false)) narrow += line + "\n";
+  EXPECT_THAT(narrow, HasSubstr("would help more sequences at once cost next to nothing; else\n"
+                                "           int8 weights"));
   const auto json = nlohmann::json::parse(ServingJson(f));
   EXPECT_EQ(json["binds"], "memory bandwidth");
   EXPECT_TRUE(json["ttft_p50_seconds"].is_null());
