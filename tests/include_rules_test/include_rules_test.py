@@ -28,7 +28,7 @@ MAY_INCLUDE = {
     "net": {"base"},
     "model": {"base", "include"},
     "training": {"model", "base", "include"},
-    "serving": {"training", "model", "base", "include", "net"},
+    "serving": {"model", "base", "net"},
     "worker": {"serving", "training", "model", "base", "include", "net"},
     "api": {"control", "fleet", "net", "base", "proto"},
     "cli": POLICIES | {"api", "agent", "engine", "engine/local", "engine/kubernetes", "control",
