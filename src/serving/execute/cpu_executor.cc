@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "model/safetensors.h"
+#include "serving/execute/check_step.h"
 #include "serving/execute/cpu_step.h"
 #include "serving/execute/cpu_weights.h"
 #include "serving/execute/kernels.h"
@@ -18,21 +19,9 @@ namespace longrun::serving {
 namespace {
 
 ModelShape ShapeOf(const ModelConfig& c, const CpuWeights& w) {
-  ModelShape shape = {.family = c.family,
-                      .layers = c.layers,
-                      .d_model = c.d_model,
-                      .heads = c.heads,
-                      .kv_heads = c.kv_heads,
-                      .head_dim = c.head_dim,
-                      .d_ff = c.d_ff,
-                      .vocab_size = c.vocab_size,
-                      .context = c.context};
+  ModelShape shape = ShapeOf(c);
   shape.parameters = w.parameters;
   shape.weight_bytes = shape.weight_bytes_per_step = w.packed_bytes;
-  const int64_t attention = c.d_model * c.head_dim * (2 * c.heads + 2 * c.kv_heads);
-  const int64_t mlp = c.d_model * c.d_ff * (c.llama() ? 3 : 2);
-  shape.flops_per_token = 2.0 * static_cast<double>(c.layers * (attention + mlp));
-  shape.flops_of_head = 2.0 * static_cast<double>(c.d_model * c.vocab_size);
   return shape;
 }
 
@@ -60,12 +49,8 @@ class CpuExecutor : public Executor {
 
   // A wrong step is refused before anything is written, so that the server lives on.
   absl::StatusOr<StepOutput> Run(const StepInput& input) override {
-    if (cache_.blocks() == 0) return absl::FailedPreconditionError("no cache is allocated");
-    for (const BlockCopy& copy : input.copies) {
-      LR_RETURN_IF_ERROR(CheckBlock(copy.from));
-      LR_RETURN_IF_ERROR(CheckBlock(copy.to));
-    }
-    for (const Slice& slice : input.slices) LR_RETURN_IF_ERROR(CheckSlice(slice));
+    LR_RETURN_IF_ERROR(CheckStep(
+        input, shape_, {.blocks = cache_.blocks(), .block_tokens = cache_.block_tokens()}));
     for (const BlockCopy& copy : input.copies) cache_.Copy(copy);
     return step_.Run(input.slices, cache_);
   }
@@ -75,39 +60,6 @@ class CpuExecutor : public Executor {
   }
 
  private:
-  absl::Status CheckBlock(BlockId block) const {
-    if (block >= 0 && block < cache_.blocks()) return absl::OkStatus();
-    return absl::InvalidArgumentError(
-        fmt::format("block {} of a cache of {}", block, cache_.blocks()));
-  }
-
-  absl::Status CheckSlice(const Slice& slice) const {
-    const int64_t n = static_cast<int64_t>(slice.tokens.size());
-    const int64_t end = slice.position + n;
-    if (n < 1 || slice.position < 0 || end > config_.context) {
-      return absl::InvalidArgumentError(
-          fmt::format("tokens {} to {} of a sequence; the model's context is {}", slice.position,
-                      end, config_.context));
-    }
-    if (slice.logits < 0 || slice.logits > n) {
-      return absl::InvalidArgumentError(fmt::format("logits of {} of {} tokens", slice.logits, n));
-    }
-    const int64_t needed = (end + cache_.block_tokens() - 1) / cache_.block_tokens();
-    if (static_cast<int64_t>(slice.blocks.size()) < needed) {
-      return absl::InvalidArgumentError(fmt::format("{} tokens in {} blocks of {}", end,
-                                                    slice.blocks.size(), cache_.block_tokens()));
-    }
-    for (int64_t i = 0; i < needed; ++i) {
-      LR_RETURN_IF_ERROR(CheckBlock(slice.blocks[static_cast<size_t>(i)]));
-    }
-    for (const model::TokenId token : slice.tokens) {
-      if (token >= 0 && token < config_.vocab_size) continue;
-      return absl::InvalidArgumentError(
-          fmt::format("token {} of a vocabulary of {}", token, config_.vocab_size));
-    }
-    return absl::OkStatus();
-  }
-
   const ModelConfig config_;
   const std::unique_ptr<ThreadPool> pool_;
   const std::unique_ptr<CpuWeights> weights_;

@@ -1,10 +1,9 @@
 #include "serving/execute/cpu_weights.h"
 
-#include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "serving/execute/tensor_source.h"
+#include "serving/execute/weight_names.h"
 #include "serving/execute/weight_packer.h"
 
 namespace longrun::serving {
@@ -19,39 +18,26 @@ class Loader {
       : config_(config),
         kernels_(kernels),
         to_(to),
-        source_(*to->files, kernels, config.llama() ? "model." : "transformer."),
+        source_(*to->files, kernels, EndNames(config).prefix),
         packer_(kernels, type) {}
 
   absl::Status Load(ThreadPool& pool) {
-    to_->layers.resize(static_cast<size_t>(config_.layers));
-    LR_RETURN_IF_ERROR(config_.llama() ? LoadLlama() : LoadGpt2());
-    LR_RETURN_IF_ERROR(
-        source_.CheckAllUsed({".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq"}));
+    LR_RETURN_IF_ERROR(LoadLayers());
+    LR_RETURN_IF_ERROR(source_.CheckAllUsed(NeedlessNames()));
     LR_RETURN_IF_ERROR(packer_.Pack(source_, pool, &to_->memory));
     to_->packed_bytes = to_->memory.bytes();
     return absl::OkStatus();
   }
 
  private:
-  int64_t QWidth() const { return config_.heads * config_.head_dim; }
-  int64_t KvWidth() const { return config_.kv_heads * config_.head_dim; }
-
-  // A bias that config.json denies may lie in the file as zeros, for other readers' sake.
   absl::StatusOr<std::vector<float>> Bias(const std::string& name, int64_t n, bool wanted) {
-    if (!wanted && !source_.Has(name)) return std::vector<float>();
-    LR_ASSIGN_OR_RETURN(std::vector<float> bias, source_.Vector(name, n));
-    if (wanted) {
-      to_->parameters += n;
-      return bias;
-    }
-    if (std::any_of(bias.begin(), bias.end(), [](float b) { return b != 0; })) {
-      return source_.Fail(name, "is not zero, but config.json says that there are no biases");
-    }
-    return std::vector<float>();
+    if (wanted) to_->parameters += n;
+    return source_.Bias(name, n, wanted);
   }
 
   absl::StatusOr<WeightPart> Part(const std::string& stem, int64_t rows, int64_t k, bool bias) {
-    WeightPart part = {.name = stem + ".weight", .rows = rows, .transposed = !config_.llama()};
+    WeightPart part = {
+        .name = stem + ".weight", .rows = rows, .transposed = StoredTransposed(config_)};
     const std::vector<int64_t> shape =
         part.transposed ? std::vector<int64_t>{k, rows} : std::vector<int64_t>{rows, k};
     LR_ASSIGN_OR_RETURN(part.view, source_.Get(part.name, shape));
@@ -60,22 +46,21 @@ class Loader {
     return part;
   }
 
-  absl::Status Linear(const std::vector<std::pair<std::string, int64_t>>& stems, int64_t k,
-                      bool bias, LinearWeights* to, bool in_turn = false) {
+  absl::Status Linear(const NamedLinear& named, LinearWeights* to, bool in_turn = false) {
     std::vector<WeightPart> parts;
-    for (const auto& [stem, rows] : stems) {
-      LR_ASSIGN_OR_RETURN(WeightPart part, Part(stem, rows, k, bias));
+    for (const auto& [stem, rows] : named.parts) {
+      LR_ASSIGN_OR_RETURN(WeightPart part, Part(stem, rows, named.k, named.bias));
       parts.push_back(std::move(part));
     }
-    packer_.Add(to, std::move(parts), k, in_turn);
+    packer_.Add(to, std::move(parts), named.k, in_turn);
     return absl::OkStatus();
   }
 
-  absl::Status Norm(const std::string& stem, bool beta, NormWeights* to) {
+  absl::Status Norm(const std::string& stem, NormWeights* to) {
     LR_ASSIGN_OR_RETURN(to->gamma, source_.Vector(stem + ".weight", config_.d_model));
     to_->parameters += config_.d_model;
     if (config_.llama()) return absl::OkStatus();
-    LR_ASSIGN_OR_RETURN(to->beta, Bias(stem + ".bias", config_.d_model, beta));
+    LR_ASSIGN_OR_RETURN(to->beta, Bias(stem + ".bias", config_.d_model, config_.attention_bias));
     return absl::OkStatus();
   }
 
@@ -91,68 +76,29 @@ class Loader {
     return absl::OkStatus();
   }
 
-  absl::Status Head(const std::string& embedding) {
-    const std::vector<int64_t> shape = {config_.vocab_size, config_.d_model};
-    const std::string own = "lm_head.weight";
-    const std::string& name = config_.tied_head ? embedding : own;
-    LR_ASSIGN_OR_RETURN(const TensorView* view, source_.Get(name, shape));
-    if (config_.tied_head && source_.Has(own)) {
-      LR_ASSIGN_OR_RETURN(const TensorView* other, source_.Get(own, shape));
-      if (other->dtype != view->dtype ||
-          std::memcmp(other->bytes.data(), view->bytes.data(), view->bytes.size()) != 0) {
-        return source_.Fail(
-            own, "differs from '" + embedding + "', but config.json says tie_word_embeddings");
-      }
+  absl::Status LoadLayers() {
+    const NamedEnds ends = EndNames(config_);
+    LR_RETURN_IF_ERROR(Embedding(ends.tokens, config_.vocab_size, config_.tied_head, &to_->tokens));
+    if (!ends.positions.empty()) {
+      LR_RETURN_IF_ERROR(Embedding(ends.positions, config_.context, false, &to_->positions));
     }
+    to_->layers.resize(static_cast<size_t>(config_.layers));
+    for (int64_t i = 0; i < config_.layers; ++i) {
+      const NamedLayer named = LayerNames(config_, i);
+      LayerWeights& layer = to_->layers[static_cast<size_t>(i)];
+      LR_RETURN_IF_ERROR(Norm(named.attention_norm, &layer.attention_norm));
+      LR_RETURN_IF_ERROR(Linear(named.qkv, &layer.qkv));
+      LR_RETURN_IF_ERROR(Linear(named.out, &layer.out));
+      LR_RETURN_IF_ERROR(Norm(named.mlp_norm, &layer.mlp_norm));
+      LR_RETURN_IF_ERROR(Linear(named.up, &layer.up, named.up.parts.size() == 2));
+      LR_RETURN_IF_ERROR(Linear(named.down, &layer.down));
+    }
+    LR_RETURN_IF_ERROR(Norm(ends.last_norm, &to_->last_norm));
+    LR_ASSIGN_OR_RETURN(const TensorView* head, source_.Head(config_));
     if (!config_.tied_head) to_->parameters += config_.vocab_size * config_.d_model;
-    packer_.Add(&to_->head, {{.name = name, .view = view, .rows = config_.vocab_size}},
+    packer_.Add(&to_->head, {{.name = ends.head, .view = head, .rows = config_.vocab_size}},
                 config_.d_model);
     return absl::OkStatus();
-  }
-
-  absl::Status LoadGpt2() {
-    const int64_t d = config_.d_model;
-    const bool bias = config_.attention_bias;
-    LR_RETURN_IF_ERROR(
-        Embedding("wte.weight", config_.vocab_size, config_.tied_head, &to_->tokens));
-    LR_RETURN_IF_ERROR(Embedding("wpe.weight", config_.context, false, &to_->positions));
-    for (size_t i = 0; i < to_->layers.size(); ++i) {
-      const std::string h = "h." + std::to_string(i);
-      LayerWeights& layer = to_->layers[i];
-      LR_RETURN_IF_ERROR(Norm(h + ".ln_1", bias, &layer.attention_norm));
-      LR_RETURN_IF_ERROR(Linear({{h + ".attn.c_attn", 3 * d}}, d, bias, &layer.qkv));
-      LR_RETURN_IF_ERROR(Linear({{h + ".attn.c_proj", d}}, d, bias, &layer.out));
-      LR_RETURN_IF_ERROR(Norm(h + ".ln_2", bias, &layer.mlp_norm));
-      LR_RETURN_IF_ERROR(Linear({{h + ".mlp.c_fc", config_.d_ff}}, d, bias, &layer.up));
-      LR_RETURN_IF_ERROR(Linear({{h + ".mlp.c_proj", d}}, config_.d_ff, bias, &layer.down));
-    }
-    LR_RETURN_IF_ERROR(Norm("ln_f", bias, &to_->last_norm));
-    return Head("wte.weight");
-  }
-
-  absl::Status LoadLlama() {
-    const int64_t d = config_.d_model;
-    const bool bias = config_.attention_bias;
-    LR_RETURN_IF_ERROR(
-        Embedding("embed_tokens.weight", config_.vocab_size, config_.tied_head, &to_->tokens));
-    for (size_t i = 0; i < to_->layers.size(); ++i) {
-      const std::string l = "layers." + std::to_string(i);
-      LayerWeights& layer = to_->layers[i];
-      LR_RETURN_IF_ERROR(Norm(l + ".input_layernorm", false, &layer.attention_norm));
-      LR_RETURN_IF_ERROR(Linear({{l + ".self_attn.q_proj", QWidth()},
-                                 {l + ".self_attn.k_proj", KvWidth()},
-                                 {l + ".self_attn.v_proj", KvWidth()}},
-                                d, bias, &layer.qkv));
-      LR_RETURN_IF_ERROR(Linear({{l + ".self_attn.o_proj", d}}, QWidth(), bias, &layer.out));
-      LR_RETURN_IF_ERROR(Norm(l + ".post_attention_layernorm", false, &layer.mlp_norm));
-      LR_RETURN_IF_ERROR(
-          Linear({{l + ".mlp.gate_proj", config_.d_ff}, {l + ".mlp.up_proj", config_.d_ff}}, d,
-                 config_.mlp_bias, &layer.up, true));
-      LR_RETURN_IF_ERROR(
-          Linear({{l + ".mlp.down_proj", d}}, config_.d_ff, config_.mlp_bias, &layer.down));
-    }
-    LR_RETURN_IF_ERROR(Norm("norm", false, &to_->last_norm));
-    return Head("embed_tokens.weight");
   }
 
   const ModelConfig& config_;

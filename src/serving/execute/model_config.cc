@@ -186,4 +186,21 @@ absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& folder) {
   return ParseModelConfig(text, path);
 }
 
+ModelShape ShapeOf(const ModelConfig& c) {
+  ModelShape shape = {.family = c.family,
+                      .layers = c.layers,
+                      .d_model = c.d_model,
+                      .heads = c.heads,
+                      .kv_heads = c.kv_heads,
+                      .head_dim = c.head_dim,
+                      .d_ff = c.d_ff,
+                      .vocab_size = c.vocab_size,
+                      .context = c.context};
+  const int64_t attention = c.d_model * c.head_dim * (2 * c.heads + 2 * c.kv_heads);
+  const int64_t mlp = c.d_model * c.d_ff * (c.llama() ? 3 : 2);
+  shape.flops_per_token = 2.0 * static_cast<double>(c.layers * (attention + mlp));
+  shape.flops_of_head = 2.0 * static_cast<double>(c.d_model * c.vocab_size);
+  return shape;
+}
+
 }  // namespace longrun::serving

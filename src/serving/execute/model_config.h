@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "serving/execute/executor.h"
 
 namespace longrun::serving {
 
@@ -40,5 +41,8 @@ struct ModelConfig {
 absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& folder);
 // The same from the file's text; `name` is how messages call it.
 absl::StatusOr<ModelConfig> ParseModelConfig(const std::string& text, const std::string& name);
+
+// What the scheduler needs to know; how many weights there are and what they take is left at 0.
+ModelShape ShapeOf(const ModelConfig& config);
 
 }  // namespace longrun::serving

@@ -1,23 +1,16 @@
 #include "serving/execute/paged_cache.h"
 
 #include <cstring>
-#include <limits>
-#include <string>
 #include <utility>
+
+#include "serving/execute/check_step.h"
 
 namespace longrun::serving {
 
 absl::StatusOr<PagedCache> PagedCache::Allocate(const ModelShape& shape, int64_t blocks,
                                                 int64_t block_tokens, KvType type) {
-  if (block_tokens < 8 || block_tokens > 1024 || (block_tokens & (block_tokens - 1)) != 0) {
-    return absl::InvalidArgumentError("a block of " + std::to_string(block_tokens) +
-                                      " tokens; a power of two from 8 to 1024 is right");
-  }
+  LR_RETURN_IF_ERROR(CheckCacheSize(shape, {blocks, block_tokens}, type));
   const int64_t block_bytes = shape.KvBytesPerToken(type) * block_tokens;
-  if (blocks < 1 || blocks > std::numeric_limits<BlockId>::max() ||
-      blocks > std::numeric_limits<int64_t>::max() / block_bytes) {
-    return absl::InvalidArgumentError(std::to_string(blocks) + " blocks are no cache");
-  }
   PagedCache cache;
   LR_ASSIGN_OR_RETURN(cache.memory_,
                       MappedMemory::Allocate(blocks * block_bytes, "the cache of keys and values"));

@@ -4,6 +4,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cstring>
+
+#include "serving/execute/weight_names.h"
 
 namespace longrun::serving {
 
@@ -59,6 +62,33 @@ absl::StatusOr<std::vector<float>> TensorSource::Vector(const std::string& name,
     return Fail(name, "holds a value that is not finite");
   }
   return values;
+}
+
+absl::StatusOr<std::vector<float>> TensorSource::Bias(const std::string& name, int64_t n,
+                                                      bool wanted) {
+  if (!wanted && !Has(name)) return std::vector<float>();
+  LR_ASSIGN_OR_RETURN(std::vector<float> bias, Vector(name, n));
+  if (wanted) return bias;
+  if (std::any_of(bias.begin(), bias.end(), [](float b) { return b != 0; })) {
+    return Fail(name, "is not zero, but config.json says that there are no biases");
+  }
+  return std::vector<float>();
+}
+
+absl::StatusOr<const model::TensorView*> TensorSource::Head(const ModelConfig& config) {
+  const std::vector<int64_t> shape = {config.vocab_size, config.d_model};
+  const std::string own = "lm_head.weight";
+  if (!config.tied_head) return Get(own, shape);
+  const std::string tokens = EndNames(config).tokens;
+  LR_ASSIGN_OR_RETURN(const model::TensorView* view, Get(tokens, shape));
+  if (Has(own)) {
+    LR_ASSIGN_OR_RETURN(const model::TensorView* other, Get(own, shape));
+    if (other->dtype != view->dtype ||
+        std::memcmp(other->bytes.data(), view->bytes.data(), view->bytes.size()) != 0) {
+      return Fail(own, "differs from '" + tokens + "', but config.json says tie_word_embeddings");
+    }
+  }
+  return view;
 }
 
 absl::Status TensorSource::CheckAllUsed(const std::vector<std::string>& ignored) const {

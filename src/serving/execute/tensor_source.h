@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "model/safetensors.h"
 #include "serving/execute/kernels.h"
+#include "serving/execute/model_config.h"
 
 namespace longrun::serving {
 
@@ -28,6 +29,12 @@ class TensorSource {
   absl::StatusOr<const model::TensorView*> Get(const std::string& name,
                                                const std::vector<int64_t>& shape);
   absl::StatusOr<std::vector<float>> Vector(const std::string& name, int64_t n);
+  // A bias that config.json denies may lie in the file as zeros, for other readers' sake: empty
+  // then.
+  absl::StatusOr<std::vector<float>> Bias(const std::string& name, int64_t n, bool wanted);
+  // [vocab_size, d_model]. Where it is tied, a copy of its own that the file holds must be the
+  // same.
+  absl::StatusOr<const model::TensorView*> Head(const ModelConfig& config);
   // Every tensor must have been used, or end in one of `ignored`.
   absl::Status CheckAllUsed(const std::vector<std::string>& ignored) const;
 
