@@ -10,6 +10,10 @@
 
 namespace longrun::serving {
 
+// ResourceExhausted, saying what for and how much, where the system has less available: it would
+// promise more than it has, and end somebody when it is taken at its word.
+absl::Status CheckAvailable(int64_t bytes, const std::string& what);
+
 class MappedMemory {
  public:
   MappedMemory() = default;
