@@ -1,8 +1,9 @@
-// Tokens a second of the CPU executor, beside what the machine allows: a prompt of 512 tokens,
-// decoding alone, and decoding 16 and 32 sequences at once after prompts of 128.
+// Tokens a second of an executor, beside what the device allows: a prompt of 512 tokens, decoding
+// alone, and decoding 8, 16 and 32 sequences at once after prompts of 128.
 //
-//   serving_throughput [FOLDER] [f32|bf16|int8 …]
+//   serving_throughput [--device cpu|torch:cpu|cuda|cuda:N] [FOLDER] [f32|bf16|f16|int8 …]
 //
+// cpu: CpuExecutor; the others: TorchExecutor, where this was built with libtorch.
 // FOLDER: a GPT-2 or Llama folder; by default a GPT-2 of 124M with random weights, which is written
 // to the temporary folder where it is not there yet.
 
@@ -20,6 +21,9 @@
 #include "model/safetensors.h"
 #include "serving/execute/ceilings.h"
 #include "serving/execute/cpu_executor.h"
+#ifdef LR_BENCH_TORCH
+#include "serving/execute_torch/torch_executor.h"
+#endif
 
 namespace longrun::serving {
 namespace {
@@ -128,16 +132,37 @@ void Report(const char* what, int64_t tokens, double seconds, double operations,
              100 * bytes / seconds / ceilings.read_bytes_per_second);
 }
 
-absl::Status Measure(const std::string& folder, const std::string& type, const Ceilings& ceilings) {
+absl::StatusOr<std::unique_ptr<Executor>> Open(const std::string& device, const std::string& folder,
+                                               const std::string& type) {
+#ifdef LR_BENCH_TORCH
+  if (device != "cpu") {
+    return OpenTorchExecutor(folder,
+                             {.device = device == "torch:cpu" ? "cpu" : device, .weights = type});
+  }
+#endif
+  if (device != "cpu") return absl::InvalidArgumentError("built without libtorch: cpu is right");
   CpuOptions options;
   options.weights = type == "f32"    ? CpuWeightType::kF32
                     : type == "bf16" ? CpuWeightType::kBF16
                                      : CpuWeightType::kInt8;
+  return OpenCpuExecutor(folder, options);
+}
+
+absl::StatusOr<Ceilings> CeilingsOf(const std::string& device) {
+#ifdef LR_BENCH_TORCH
+  // On the same CPU the same ceilings, whatever computes.
+  if (HasOwnMemory(device)) return MeasureTorchCeilings(device, 0);
+#endif
+  return MeasureCeilings(0);
+}
+
+absl::Status Measure(const std::string& device, const std::string& folder, const std::string& type,
+                     const Ceilings& ceilings) {
   const KvType kv = type == "f32" ? KvType::kF32 : KvType::kBF16;
   const double peak =
       type == "f32" ? ceilings.f32_flops_per_second : ceilings.bf16_flops_per_second;
   const Stopwatch load;
-  LR_ASSIGN_OR_RETURN(auto executor, OpenCpuExecutor(folder, options));
+  LR_ASSIGN_OR_RETURN(auto executor, Open(device, folder, type));
   const ModelShape& shape = executor->shape();
   fmt::print("{}: loaded in {:.3f} s, {:.0f} MB of weights\n", type, load.seconds(),
              static_cast<double>(shape.weight_bytes) / 1e6);
@@ -179,18 +204,25 @@ absl::Status Measure(const std::string& folder, const std::string& type, const C
 
 absl::Status Main(std::vector<std::string> arguments) {
   std::string folder = (std::filesystem::temp_directory_path() / "longrun_gpt2_124m").string();
+  std::string device = "cpu";
+  if (arguments.size() >= 2 && arguments[0] == "--device") {
+    device = arguments[1];
+    arguments.erase(arguments.begin(), arguments.begin() + 2);
+  }
   if (!arguments.empty() && std::filesystem::is_directory(arguments[0])) {
     folder = arguments[0];
     arguments.erase(arguments.begin());
   } else if (!std::filesystem::exists(folder + "/config.json")) {
     LR_RETURN_IF_ERROR(WriteRandomGpt2(folder));
   }
+  if (arguments.empty() && device != "cpu") arguments = {"bf16", "f32"};
   if (arguments.empty()) arguments = {"bf16", "f32", "int8"};
-  LR_ASSIGN_OR_RETURN(const Ceilings ceilings, MeasureCeilings(0));
-  fmt::print("{} threads: reads {:.1f} GB/s, bf16 {:.0f} GFLOP/s, f32 {:.0f} GFLOP/s\n",
+  LR_ASSIGN_OR_RETURN(const Ceilings ceilings, CeilingsOf(device));
+  fmt::print("{}, {} threads: reads {:.1f} GB/s, bf16 {:.0f} GFLOP/s, f32 {:.0f} GFLOP/s\n", device,
              UsableCpus(), ceilings.read_bytes_per_second / 1e9,
              ceilings.bf16_flops_per_second / 1e9, ceilings.f32_flops_per_second / 1e9);
-  for (const std::string& type : arguments) LR_RETURN_IF_ERROR(Measure(folder, type, ceilings));
+  for (const std::string& type : arguments)
+    LR_RETURN_IF_ERROR(Measure(device, folder, type, ceilings));
   return absl::OkStatus();
 }
 

@@ -22,7 +22,7 @@
 #include "nlohmann/json.hpp"
 #include "serving/engine/engine_config.h"
 #include "serving/execute/ceilings.h"
-#include "serving/execute/cpu_executor.h"
+#include "serving/execute/executor.h"
 #include "serving/grammar/constraint.h"
 #include "serving/openai/api.h"
 #include "serving/openai/feedback_store.h"
@@ -31,6 +31,7 @@
 #include "serving/schedule/memory_plan.h"
 #include "worker/memory_available.h"
 #include "worker/model_tokens.h"
+#include "worker/serve_device.h"
 #include "worker/stop_signals.h"
 
 namespace longrun::worker {
@@ -39,6 +40,7 @@ namespace {
 using namespace serving;  // NOLINT: this file wires its parts together
 
 constexpr double kOfWhatIsLeft = 0.9;
+constexpr double kOfHostForSwapping = 0.5;
 // The process beside weights, activations and cache: code, tokenizer, connections, grammars.
 constexpr double kReservedBytes = 256e6;
 constexpr int64_t kLogitsForDrafts = 256;  // of a step, beside one for each sequence
@@ -69,13 +71,6 @@ class StopFlag {
 
 int64_t MostLogits(const ServeOptions& options) { return options.max_sequences + kLogitsForDrafts; }
 
-CpuWeightType WeightTypeOf(const std::string& text) {
-  if (text == "f32") return CpuWeightType::kF32;
-  if (text == "bf16") return CpuWeightType::kBF16;
-  if (text == "int8") return CpuWeightType::kInt8;
-  return CpuWeightType::kAuto;
-}
-
 // "auto": as precise as the weights.
 KvType CacheTypeOf(const std::string& text, const ModelShape& shape) {
   if (text == "f32") return KvType::kF32;
@@ -95,8 +90,8 @@ std::string NameOf(const ServeOptions& options) {
   return name.empty() ? "model" : name;
 }
 
-absl::StatusOr<MemoryPlan> Plan(const ServeOptions& options, const Executor& executor,
-                                KvType cache_type) {
+absl::StatusOr<MemoryPlan> Plan(const ServeOptions& options, const ServeDevice& device,
+                                const Executor& executor, KvType cache_type) {
   MemoryQuestion question;
   question.shape = executor.shape();
   question.kv_type = cache_type;
@@ -105,21 +100,29 @@ absl::StatusOr<MemoryPlan> Plan(const ServeOptions& options, const Executor& exe
   question.activation_bytes =
       static_cast<double>(executor.ActivationBytes(options.max_step_tokens, MostLogits(options)));
   question.max_sequences = options.max_sequences;
-  if (options.weights != "int8") {
+  if (device.has_int8() && options.weights != "int8") {
     question.int8_weight_bytes = static_cast<double>(executor.shape().parameters);
   }
   question.limit_bytes = static_cast<double>(options.memory_bytes);
   if (options.memory_bytes == 0) {
-    LR_ASSIGN_OR_RETURN(const MemoryAvailable left, ReadMemoryAvailable());
+    LR_ASSIGN_OR_RETURN(const int64_t left, device.MemoryLeft());
     // The weights are in memory already, and so no longer part of what is left.
-    question.limit_bytes = kOfWhatIsLeft * static_cast<double>(left.bytes) +
+    question.limit_bytes = kOfWhatIsLeft * static_cast<double>(left) +
                            static_cast<double>(executor.shape().weight_bytes);
   }
   return PlanMemory(question);
 }
 
-EngineConfig ConfigOf(const ServeOptions& options, const MemoryPlan& plan) {
+// Host memory for what is swapped out of a device's; 0 where it cannot be read.
+int64_t SwapBytes() {
+  const auto left = ReadMemoryAvailable();
+  return left.ok() ? static_cast<int64_t>(kOfHostForSwapping * static_cast<double>(left->bytes))
+                   : 0;
+}
+
+EngineConfig ConfigOf(const ServeOptions& options, const MemoryPlan& plan, bool swaps) {
   EngineConfig config;
+  if (swaps) config.swap_bytes = SwapBytes();
   config.blocks = plan.blocks;
   config.block_tokens = plan.block_tokens;
   config.kv_type = plan.kv_type;
@@ -144,9 +147,9 @@ absl::StatusOr<ChatTemplate> TemplateOf(const ServeOptions& options) {
   return ChatTemplate::Make(source, options.chat_template, tokens);
 }
 
-// What the machine can do in the arithmetic that the weights ask for.
-absl::StatusOr<PeakRates> MeasurePeak(const ServeOptions& options, const ModelShape& shape) {
-  LR_ASSIGN_OR_RETURN(const Ceilings measured, MeasureCeilings(options.threads));
+// What the device can do in the arithmetic that the weights ask for.
+absl::StatusOr<PeakRates> MeasurePeak(const ServeDevice& device, const ModelShape& shape) {
+  LR_ASSIGN_OR_RETURN(const Ceilings measured, device.Measure());
   const bool full = shape.weight_bytes >= 4 * shape.parameters;
   return PeakRates{.flops = full ? measured.f32_flops_per_second : measured.bf16_flops_per_second,
                    .bytes_per_second = measured.read_bytes_per_second};
@@ -220,9 +223,9 @@ absl::Status Serve(const ServeOptions& options) {
   if (!options.api_keys.empty()) {
     LR_ASSIGN_OR_RETURN(tenants, ReadTenants(options.api_keys));
   }
+  const ServeDevice device = {.name = options.device, .threads = options.threads};
   LR_ASSIGN_OR_RETURN(const std::unique_ptr<Executor> executor,
-                      OpenCpuExecutor(options.model_dir, {.weights = WeightTypeOf(options.weights),
-                                                          .threads = options.threads}));
+                      device.Open(options.model_dir, options.weights));
   if (tokenizer.vocab_size() > executor->shape().vocab_size) {
     return absl::InvalidArgumentError(
         absl::StrCat(options.model_dir, ": the tokenizer has ", tokenizer.vocab_size(),
@@ -230,18 +233,18 @@ absl::Status Serve(const ServeOptions& options) {
                      "; they do not belong "
                      "together"));
   }
-  LR_ASSIGN_OR_RETURN(const MemoryPlan plan,
-                      Plan(options, *executor, CacheTypeOf(options.cache, executor->shape())));
+  LR_ASSIGN_OR_RETURN(const MemoryPlan plan, Plan(options, device, *executor,
+                                                  CacheTypeOf(options.cache, executor->shape())));
   if (options.plan_only) {
     std::printf("%s", Table(plan).c_str());
     return absl::OkStatus();
   }
-  LR_ASSIGN_OR_RETURN(const PeakRates peak, MeasurePeak(options, executor->shape()));
+  LR_ASSIGN_OR_RETURN(const PeakRates peak, MeasurePeak(device, executor->shape()));
 
   const std::unique_ptr<ConstraintCompiler> compiler = ConstraintCompiler::Make(tokenizer);
-  LR_ASSIGN_OR_RETURN(
-      const std::unique_ptr<Engine> engine,
-      MakeEngine(ConfigOf(options, plan), executor.get(), &tokenizer, compiler.get()));
+  LR_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
+                      MakeEngine(ConfigOf(options, plan, executor->swaps()), executor.get(),
+                                 &tokenizer, compiler.get()));
   const std::string feedback_dir =
       options.feedback_dir.empty() ? options.model_dir + "/feedback" : options.feedback_dir;
   std::unique_ptr<FeedbackStore> feedback;

@@ -15,7 +15,8 @@ struct ServeOptions {
   std::string host = "127.0.0.1";
   int port = 8000;  // 0: any that is free
 
-  std::string weights = "auto";  // auto (as in the files), f32, bf16, int8
+  std::string device = "cpu";    // cpu, torch:cpu, cuda, cuda:N (serve_device.h)
+  std::string weights = "auto";  // auto (as in the files), f32, bf16, f16, int8
   std::string cache = "auto";    // auto (as the weights), f32, bf16, int8
   int threads = 0;               // 0: one for each core
   int64_t memory_bytes = 0;      // weights, activations and cache; 0: nine tenths of what is left

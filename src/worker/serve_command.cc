@@ -42,8 +42,12 @@ void AddModel(CLI::App* app, ServeOptions* o) {
                   "or a run's name")
       ->required();
   app->add_option("--name", o->name, "How clients call it (the folder's name)");
-  app->add_option("--weights", o->weights, "Held as auto (as in the files), f32, bf16 or int8")
-      ->check(CLI::IsMember({"auto", "f32", "bf16", "int8"}))
+  app->add_option("--device", o->device,
+                  "cpu (own loops), or by libtorch: cuda, cuda:N (never tried yet), torch:cpu")
+      ->capture_default_str();
+  app->add_option("--weights", o->weights,
+                  "Held as auto (as in the files), f32, bf16, f16 (cuda) or int8 (cpu)")
+      ->check(CLI::IsMember({"auto", "f32", "bf16", "f16", "int8"}))
       ->capture_default_str();
   app->add_option("--chat-template", o->chat_template,
                   "chatml, llama2, llama3, plain or a Jinja file (the model's own)");

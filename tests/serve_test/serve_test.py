@@ -145,6 +145,17 @@ class Answers(Serve):
             usage = self.complete(said)["usage"]
             self.assertEqual(usage["completion_tokens"], 16)
 
+    def test_libtorch_gives_the_answers_that_the_own_loops_give(self):
+        texts = set()
+        for device in ("cpu", "torch:cpu"):
+            _, said = self.start("--device", device)
+            self.ready(said)
+            self.assertGreater(said["peak_flops"], 0)
+            for _ in range(2):  # the second finds its prompt's keys
+                answer = self.complete(said, [7, 8, 9, 10] * 20, max_tokens=40)
+                texts.add(answer["choices"][0]["text"])
+        self.assertEqual(len(texts), 1)
+
     def test_keys_guard_it_and_tenants_share_no_prefix(self):
         keys = self.folder / "tenants.yaml"
         keys.write_text("tenants:\n  - name: one\n    keys: [sk-of-the-one]\n"
@@ -313,7 +324,8 @@ class Refuses(Serve):
     def test_flags_that_make_no_sense(self):
         for flags in (("--weights", "int3"), ("--memory", "much"), ("--ttft", "5"),
                       ("--tls-key", "x"), ("--host", "nowhere"), ("--chat-template", "no-such"),
-                      ("--max-step-tokens", 16)):
+                      ("--max-step-tokens", 16), ("--device", "gpu"), ("--device", "cuda:99"),
+                      ("--weights", "f16"), ("--device", "torch:cpu", "--weights", "int8")):
             with self.subTest(flags):
                 self.refused(self.model, *flags)
 

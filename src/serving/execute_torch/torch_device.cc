@@ -91,7 +91,13 @@ absl::StatusOr<at::Device> FindDevice(const std::string& name) {
   return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
 }
 
-void UseThreads(int threads) { training::SetThreads(threads > 0 ? threads : UsableCpus()); }
+void UseThreads(int threads, at::ScalarType type) {
+  const int count = threads > 0 ? threads : UsableCpus();
+  const bool own_threads_in_blas = !at::hasMKL();
+  const bool blas_multiplies = type == at::kFloat;  // else oneDNN does, on libtorch's threads
+  training::SetThreads(blas_multiplies || !own_threads_in_blas ? count : 1);
+  at::set_num_threads(blas_multiplies && own_threads_in_blas ? 1 : count);
+}
 
 absl::Status StatusOfException(const std::exception& e, const std::string& doing) {
   const auto* torchs = dynamic_cast<const c10::Error*>(&e);
@@ -127,11 +133,15 @@ absl::StatusOr<int64_t> FreeDeviceBytes(const std::string& name) {
 
 absl::StatusOr<Ceilings> MeasureTorchCeilings(const std::string& name, int threads) {
   LR_ASSIGN_OR_RETURN(const at::Device device, FindDevice(name));
-  UseThreads(threads);
+  const auto product_rate = [&](at::ScalarType type) {
+    UseThreads(threads, type);
+    return ProductRate(device, type);
+  };
   return Guarded("measuring what the device can do", [&]() -> absl::StatusOr<Ceilings> {
-    return Ceilings{.read_bytes_per_second = CopyRate(device),
-                    .bf16_flops_per_second = ProductRate(device, at::kBFloat16),
-                    .f32_flops_per_second = ProductRate(device, at::kFloat)};
+    Ceilings ceilings = {.bf16_flops_per_second = product_rate(at::kBFloat16)};
+    ceilings.read_bytes_per_second = CopyRate(device);  // on libtorch's threads, as bf16
+    ceilings.f32_flops_per_second = product_rate(at::kFloat);
+    return ceilings;
   });
 }
 

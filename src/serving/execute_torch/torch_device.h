@@ -14,8 +14,11 @@ namespace longrun::serving {
 // machine has no such device.
 absl::StatusOr<at::Device> FindDevice(const std::string& name);
 
-// How many threads compute on the CPU; 0: one for each that we may use. For the whole process.
-void UseThreads(int threads);
+// How many threads compute on the CPU with weights of `type`; 0: one for each CPU that we may use.
+// For the whole process. They all go to whoever multiplies: a BLAS on threads of its own (Debian's
+// OpenBLAS) and libtorch's OpenMP, each waiting awake for its next turn, take the cores from each
+// other (measured: five times slower together).
+void UseThreads(int threads, at::ScalarType type);
 
 // "no memory for `doing`" is ResourceExhausted; everything else, Internal.
 absl::Status StatusOfException(const std::exception& e, const std::string& doing);

@@ -141,7 +141,7 @@ absl::StatusOr<std::unique_ptr<Executor>> OpenTorchExecutor(const std::string& f
   if (device.is_cpu()) {
     LR_RETURN_IF_ERROR(CheckAvailable(BytesAs(type, files), "the weights"));
   }
-  UseThreads(options.threads);
+  UseThreads(options.threads, type);
   return Guarded("the weights", [&]() -> absl::StatusOr<std::unique_ptr<Executor>> {
     LR_ASSIGN_OR_RETURN(std::unique_ptr<TorchWeights> weights,
                         LoadTorchWeights(files, config, device, type));

@@ -12,8 +12,8 @@ AttentionSizes SizesOf(const ModelConfig& c, at::Device device) {
   return {.heads = c.heads,
           .kv_heads = c.kv_heads,
           .head_dim = c.head_dim,
-          .most_scores = int64_t{1} << (device.is_cuda() ? 26 : 19),
-          .most_keys = int64_t{1} << (device.is_cuda() ? 26 : 22)};
+          .most_scores = int64_t{1} << (device.is_cuda() ? 24 : 19),
+          .most_keys = int64_t{1} << (device.is_cuda() ? 24 : 22)};
 }
 
 at::Tensor HostCopy(const at::Tensor& x) { return x.to(at::kCPU, at::kFloat).contiguous(); }
