@@ -1,5 +1,6 @@
 # libtorch, found once for all that uses it:
-#   longrun_torch              an interface target: headers, libraries, definitions, OpenMP
+#   longrun_torch              an interface target: headers, libraries, definitions, OpenMP; defines
+#                              LR_CUDA_RUNTIME where CUDA's own headers are there for one with CUDA
 #   longrun_use_torch(TARGET)  links it and reuses the one precompiled <torch/torch.h> (+ c10d)
 #
 # A libtorch given by -DTorch_DIR=… or -DCMAKE_PREFIX_PATH=… (say, one with CUDA) comes first;
@@ -18,6 +19,14 @@ if(TORCH_FOUND)
   target_compile_options(longrun_torch INTERFACE ${longrun_torch_flags})
   target_include_directories(longrun_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
   target_link_libraries(longrun_torch INTERFACE ${TORCH_LIBRARIES})
+  # How much memory of a device is free, CUDA itself alone can tell.
+  if(TARGET torch_cuda)
+    find_package(CUDAToolkit QUIET)
+    if(CUDAToolkit_FOUND)
+      target_compile_definitions(longrun_torch INTERFACE LR_CUDA_RUNTIME)
+      target_link_libraries(longrun_torch INTERFACE CUDA::cudart)
+    endif()
+  endif()
 else()
   find_path(LONGRUN_TORCH_API_DIR torch/torch.h PATH_SUFFIXES torch/csrc/api/include)
   find_path(LONGRUN_TORCH_DIR ATen/ATen.h)
