@@ -47,7 +47,7 @@ double Fastest(at::Device device, Work work) {
 }
 
 double ProductRate(at::Device device, at::ScalarType type) {
-  const int64_t n = device.is_cuda() ? 8192 : 1024;
+  const int64_t n = device.is_cuda() ? 4096 : 1024;
   const auto options = at::TensorOptions().device(device).dtype(type);
   const at::Tensor a = at::ones({n, n}, options), b = at::ones({n, n}, options);
   const double operations = 2.0 * static_cast<double>(n) * static_cast<double>(n * n);
@@ -55,7 +55,7 @@ double ProductRate(at::Device device, at::ScalarType type) {
 }
 
 double CopyRate(at::Device device) {
-  const int64_t bytes = int64_t{1} << (device.is_cuda() ? 30 : 27);
+  const int64_t bytes = int64_t{1} << (device.is_cuda() ? 28 : 27);
   const auto options = at::TensorOptions().device(device).dtype(at::kByte);
   const at::Tensor from = at::ones({bytes}, options);
   at::Tensor to = at::zeros({bytes}, options);

@@ -10,7 +10,9 @@
 // seen: 4e-6; with an int8 cache 2e-5, held to 0.01) and to 0.1 for bf16 weights (none seen).
 // Which blocks hold the keys, and what lay in them before, changes no bit.
 //
-// What is known to work is libtorch 1.13 on the CPU. It was never run on a CUDA device.
+// What is known to work is libtorch 1.13 on the CPU, where CpuExecutor is faster: GPT-2 of 124M in
+// f32 on two cores, tokens a second of a prompt of 512: 844 against 1050; decoding alone 46 against
+// 59, 16 at once 172 against 434 (bench/serving_throughput). It was never run on a CUDA device.
 #pragma once
 
 #include <cstdint>

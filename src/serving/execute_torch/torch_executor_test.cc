@@ -104,6 +104,7 @@ TEST(TorchExecutor, FilesOfHalvesAreRead) {
 // ---- a row's result depends on its own sequence ----
 
 struct Setup {
+  const char* name;
   const char* weights;
   KvType kv;
   double bound;  // what another order of sums may change
@@ -206,9 +207,10 @@ TEST_P(Invariance, AloneAndAmongOthers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, Invariance,
-                         testing::Values(Setup{"f32", KvType::kF32, kBound},
-                                         Setup{"f32", KvType::kInt8, 0.01},
-                                         Setup{"bf16", KvType::kBF16, 0.1}));
+                         testing::Values(Setup{"f32", "f32", KvType::kF32, kBound},
+                                         Setup{"int8_cache", "f32", KvType::kInt8, 0.01},
+                                         Setup{"bf16", "bf16", KvType::kBF16, 0.1}),
+                         [](const auto& setup) { return setup.param.name; });
 
 // ---- leaks ----
 
