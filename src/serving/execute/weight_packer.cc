@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "serving/execute/read_ahead.h"
 
 namespace longrun::serving {
 namespace {
@@ -115,10 +116,17 @@ absl::Status WeightPacker::Pack(const TensorSource& source, ThreadPool& pool,
   }
   std::vector<std::vector<float>> columns(static_cast<size_t>(pool.threads()));
   std::atomic<const WeightPart*> wrong = nullptr;
+  std::vector<std::span<const std::byte>> pages;
+  for (Job& job : jobs_) {
+    for (const WeightPart& part : job.parts) pages.push_back(part.view->bytes);
+    job.pages_end = pages.size();
+  }
+  const ReadAhead ahead(std::move(pages));
   pool.ForEach(units, [&](int64_t unit, int thread) {
     auto job = std::upper_bound(jobs_.begin(), jobs_.end(), unit,
                                 [](int64_t u, const Job& j) { return u < j.first_unit; });
     --job;
+    ahead.Await(job->pages_end);
     std::vector<float>& buffer = columns[static_cast<size_t>(thread)];
     buffer.resize(static_cast<size_t>(longest));
     const int64_t panel = unit - job->first_unit;

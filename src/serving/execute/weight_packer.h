@@ -44,6 +44,7 @@ class WeightPacker {
     bool in_turn = false;
     int64_t panels = 0;
     int64_t first_unit = 0;
+    size_t pages_end = 0;  // of what is read ahead, all that it needs lies before
   };
   struct Place {
     const WeightPart* part = nullptr;  // null: padding
