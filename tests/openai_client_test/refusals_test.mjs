@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 
-import { CONTEXT, MODEL, OpenAI, Server } from './server.mjs';
+import { CONTEXT, MODEL, OpenAI, Server, until } from './server.mjs';
 
 const TENANTS = `
 tenants:
@@ -177,4 +177,28 @@ test('the client waits as long as it is told, and its retry succeeds', async () 
   }
   assert.equal(statuses[0], 429);
   assert.equal(statuses.at(-1), 200);
+});
+
+test('an overloaded server refuses with a time, after which the retry succeeds', async (t) => {
+  const busy = await Server.start('--max-wait', '200ms');
+  t.after(() => busy.stop());
+  const prompts = Array.from({ length: 16 }, (_, i) => `${i}`.padEnd(2000, 'x'));
+  const much = complete({ prompt: prompts }, busy.client());
+  // Until it has seen how fast it is, it takes whatever comes: so they are asked side by side.
+  const asked = [];
+  let refusal;
+  await until('it refuses', () => {
+    asked.push(chat({}, busy.client()).catch((error) => (refusal ??= error)));
+    return refusal;
+  });
+  assert.ok(refusal instanceof OpenAI.RateLimitError, `${refusal}`);
+  assert.equal(refusal.code, 'engine_overloaded');
+  assert.ok(Number(refusal.headers.get('retry-after')) >= 1);
+
+  const { statuses, fetch } = watchedFetch();
+  await chat({}, busy.client({ fetch, maxRetries: 20 }));
+  assert.equal(statuses.at(-1), 200);
+  assert.equal((await much).choices.length, prompts.length);
+  await Promise.all(asked);
+  assert.ok(await busy.metric('longrun:requests_rejected_total', 'reason="queue_full"') >= 1);
 });

@@ -29,9 +29,10 @@ export class Server {
   static async start(...flags) {
     const server = new Server();
     server.folder = mkdtempSync(path.join(tmpdir(), 'longrun-client-'));
-    // Servers share the machine with other tests, where an answer may take its time.
     const words = ['serve', process.env.LONGRUN_MODEL, '--port', '0', '--json', '--threads', '1',
-      '--max-wait', '10m', '--feedback', server.folder, ...flags];
+      '--feedback', server.folder, ...flags];
+    // Servers share the machine with other tests, where an answer may take its time.
+    if (!flags.includes('--max-wait')) words.push('--max-wait', '10m');
     server.child = spawn(path.join(process.env.LONGRUN_BIN, 'longrun'), words,
       { stdio: ['ignore', 'pipe', 'pipe'] });
     let complaints = '';
