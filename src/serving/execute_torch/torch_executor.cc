@@ -6,9 +6,11 @@
 
 #include "model/safetensors.h"
 #include "serving/execute/check_step.h"
+#include "serving/execute/cpu_executor.h"
 #include "serving/execute/cpu_weights.h"
 #include "serving/execute/mapped_memory.h"
 #include "serving/execute/model_config.h"
+#include "serving/execute/thread_pool.h"
 #include "serving/execute_torch/torch_cache.h"
 #include "serving/execute_torch/torch_device.h"
 #include "serving/execute_torch/torch_step.h"
@@ -28,12 +30,13 @@ ModelShape ShapeWith(const ModelConfig& config, const TorchWeights& weights) {
 class TorchExecutor : public Executor {
  public:
   TorchExecutor(ModelConfig config, std::unique_ptr<TorchWeights> weights, at::Device device,
-                at::ScalarType type)
+                at::ScalarType type, int threads)
       : config_(std::move(config)),
         weights_(std::move(weights)),
         device_(device),
         shape_(ShapeWith(config_, *weights_)),
-        step_(config_, *weights_, device, type) {}
+        step_(config_, *weights_, device, type),
+        pool_(threads > 0 ? threads : UsableCpus()) {}
 
   const ModelShape& shape() const override { return shape_; }
 
@@ -69,6 +72,10 @@ class TorchExecutor : public Executor {
     });
   }
 
+  void ForEach(int64_t units, absl::FunctionRef<void(int64_t)> work) override {
+    pool_.ForEach(units, [&](int64_t unit, int) { work(unit); });
+  }
+
   bool swaps() const override { return device_.is_cuda(); }
 
   absl::Status SwapOut(std::span<const BlockId> blocks, std::vector<std::byte>* to) override {
@@ -97,6 +104,7 @@ class TorchExecutor : public Executor {
   const ModelShape shape_;
   TorchCache cache_;
   TorchStep step_;
+  ThreadPool pool_;  // for what is done between steps; asleep during them
 };
 
 int64_t BytesAs(at::ScalarType type, const model::SafetensorsModel& files) {
@@ -145,7 +153,8 @@ absl::StatusOr<std::unique_ptr<Executor>> OpenTorchExecutor(const std::string& f
   return Guarded("the weights", [&]() -> absl::StatusOr<std::unique_ptr<Executor>> {
     LR_ASSIGN_OR_RETURN(std::unique_ptr<TorchWeights> weights,
                         LoadTorchWeights(files, config, device, type));
-    return std::make_unique<TorchExecutor>(std::move(config), std::move(weights), device, type);
+    return std::make_unique<TorchExecutor>(std::move(config), std::move(weights), device, type,
+                                           options.threads);
   });
 }
 

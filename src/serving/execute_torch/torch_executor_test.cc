@@ -416,6 +416,14 @@ TEST(TorchExecutor, ShapeCountsWhatIsThere) {
   }
 }
 
+TEST(TorchExecutor, WorkBetweenStepsIsDoneOnceEach) {
+  const Folder folder(RandomGpt2(1, 2, 16, 64, 50));
+  const auto executor = Open(folder.path());
+  std::vector<int> done(1000);
+  executor->ForEach(1000, [&](int64_t unit) { ++done[static_cast<size_t>(unit)]; });
+  EXPECT_EQ(done, std::vector<int>(1000, 1));
+}
+
 TEST(TorchExecutor, CeilingsAreMeasured) {
   const auto ceilings = MeasureTorchCeilings("cpu", 2);
   ASSERT_TRUE(ceilings.ok()) << ceilings.status();
