@@ -1,5 +1,7 @@
 # The GPT on libtorch. Included by this folder's CMakeLists.txt.
 include(torch)
+longrun_library(threads SOURCES threads.cc DEPS absl::strings)  # training and serving set them
+longrun_use_torch(longrun_threads)
 # The same loops for each vector unit; cpu_loops_best.cc picks one when the program runs.
 set(longrun_loops plain)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")

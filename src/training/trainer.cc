@@ -8,9 +8,9 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "model/threads.h"
 #include "training/batches.h"
 #include "training/clip.h"
-#include "training/threads.h"
 #include "training/trained_model.h"
 
 namespace longrun::training {
@@ -95,7 +95,7 @@ absl::Status Trainer::Join(Session* session) {
                       }));
   sends_ = std::move(sync.sends);
   if (sync.source_threads > 0 && config_.threads == 0) {
-    SetThreads(sync.source_threads);
+    model::SetThreads(sync.source_threads);
   }
   // What one rank has seen evaluated has been: it was a sum over all.
   for (const SyncRow& row : sync.rows) {

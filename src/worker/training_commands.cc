@@ -10,9 +10,9 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "model/threads.h"
 #include "model/tokenizer_files.h"
 #include "training/text_tasks.h"
-#include "training/threads.h"
 #include "training/trained_model.h"
 #include "training/trainer.h"
 #include "worker/commands.h"
@@ -54,7 +54,7 @@ absl::Status Train(const std::string& config_path, const std::string& run_folder
     if (membership == nullptr) _exit(0);
     membership->RequestStop("told to stop by a signal");
   });
-  SetThreads(ThreadsFor(config.threads));
+  model::SetThreads(model::ThreadsFor(config.threads));
   const std::string run_folder = RunFolder(run_folder_flag);
   LR_ASSIGN_OR_RETURN(RunData data, OpenRunData(config.data, config.model.context, run_folder,
                                                 [](const std::string& text) {

@@ -8,9 +8,9 @@
 
 #include "absl/strings/numbers.h"
 #include "base/time.h"
+#include "model/threads.h"
 #include "serving/execute/cpu_executor.h"
 #include "serving/execute_torch/torch_executor.h"
-#include "training/threads.h"
 #ifdef LR_CUDA_RUNTIME
 #include <cuda_runtime_api.h>
 #endif
@@ -95,7 +95,7 @@ void UseThreads(int threads, at::ScalarType type) {
   const int count = threads > 0 ? threads : UsableCpus();
   const bool own_threads_in_blas = !at::hasMKL();
   const bool blas_multiplies = type == at::kFloat;  // else oneDNN does, on libtorch's threads
-  training::SetThreads(blas_multiplies || !own_threads_in_blas ? count : 1);
+  model::SetThreads(blas_multiplies || !own_threads_in_blas ? count : 1);
   at::set_num_threads(blas_multiplies && own_threads_in_blas ? 1 : count);
 }
 

@@ -1,4 +1,4 @@
-#include "training/threads.h"
+#include "model/threads.h"
 
 #include <dlfcn.h>
 #include <sched.h>
@@ -10,7 +10,7 @@
 
 #include "absl/strings/numbers.h"
 
-namespace longrun::training {
+namespace longrun::model {
 
 int64_t ThreadsFor(int64_t wanted) {
   if (wanted > 0) return wanted;
@@ -30,4 +30,4 @@ void SetThreads(int64_t count) {
   if (set != nullptr) reinterpret_cast<SetBlasThreads>(set)(static_cast<int>(count));
 }
 
-}  // namespace longrun::training
+}  // namespace longrun::model

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-namespace longrun::training {
+namespace longrun::model {
 
 // `wanted`, or with 0 the cores this process may use over LOCAL_WORLD_SIZE.
 int64_t ThreadsFor(int64_t wanted);
@@ -13,4 +13,4 @@ int64_t ThreadsFor(int64_t wanted);
 // take the cores from the other ranks (measured: 50,000 context switches a step, a third of it).
 void SetThreads(int64_t count);
 
-}  // namespace longrun::training
+}  // namespace longrun::model
