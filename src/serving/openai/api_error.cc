@@ -20,10 +20,11 @@ ApiError BadRequest(std::string param, std::string message, std::string code) {
 }
 
 ApiError FromStatus(const absl::Status& status) {
-  const std::string message(status.message());
+  std::string message(status.message());
+  if (message.empty()) message = "the server cannot take this request now; try again";
   switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:
-      return {.status = 400, .message = message};
+      return BadRequest("", message);
     case absl::StatusCode::kResourceExhausted:
       return {.status = 429,
               .message = message,

@@ -20,7 +20,7 @@ struct ApiError {
   std::optional<bool> should_retry;           // x-should-retry
 };
 
-ApiError BadRequest(std::string param, std::string message, std::string code = "");
+ApiError BadRequest(std::string param, std::string message, std::string code = "invalid_value");
 
 // Of Engine::Submit or of a delta: ResourceExhausted 429, Unavailable 503, InvalidArgument 400,
 // others 500 (whose message is not shown: it is the operator's).

@@ -160,6 +160,7 @@ void Api::State::Chat(Exchange exchange) {
                           tokenizer);
   plan.stream = wanted.stream;
   plan.usage_chunk = wanted.include_usage;
+  if (wanted.format.kind != FormatKind::kText) plan.blamed_param = "response_format";
   plan.headers = exchange.headers;
   plan.settled = Settler(exchange, *charged);
   plan.accepted = [self = shared_from_this(), id,
@@ -184,7 +185,7 @@ void Api::State::Completions(Exchange exchange) {
 
   const std::string id = "cmpl-" + RandomName(24);
   GenerationPlan plan;
-  plan.discard_generated = request.echo && wanted.max_tokens == 0;
+  plan.discard_generated = wanted.max_tokens == 0;
   const int64_t max_tokens =
       std::max<int64_t>(1, wanted.max_tokens.value_or(kDefaultCompletionTokens));
   for (size_t i = 0; i < request.prompts.size(); ++i) {
@@ -208,6 +209,7 @@ void Api::State::Completions(Exchange exchange) {
                                 tokenizer);
   plan.stream = wanted.stream;
   plan.usage_chunk = wanted.include_usage;
+  if (wanted.format.kind != FormatKind::kText) plan.blamed_param = "response_format";
   plan.headers = exchange.headers;
   plan.settled = Settler(exchange, *charged);
   const auto choices = static_cast<int64_t>(request.prompts.size()) * wanted.choices;
@@ -222,7 +224,7 @@ void Api::State::Embeddings(Exchange exchange) {
   json body;
   ApiError error;
   if (!ParseBody(exchange.request.body, &body, &error)) return exchange.Refuse(error);
-  BodyFields fields(body);
+  BodyFields fields(body, "", exchange.request.body);
   const EmbeddingRequest request = ReadEmbeddingRequest(config.limits, config.vocab_size, &fields);
   if (!fields.ok()) return exchange.Refuse(fields.error());
   if (auto refused = CheckModel(exchange, request.model)) return exchange.Refuse(*refused);

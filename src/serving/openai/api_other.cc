@@ -30,7 +30,8 @@ void ReadPreferred(const char* key, int64_t choices, BodyFields* fields, json* r
   if (value == nullptr) return;
   if (value->is_string()) {
     if (value->get_ref<const std::string&>().size() > kLongestFeedback)
-      return fields->Fail(key, absl::StrCat("Invalid '", key, "': over 64 KiB."));
+      return fields->Fail(key, absl::StrCat("Invalid '", key, "': over 64 KiB."),
+                          "string_above_max_length");
   } else if (!value->is_number_integer() || value->get<int64_t>() < 0 ||
              value->get<int64_t>() >= choices) {
     return fields->Fail(
@@ -58,7 +59,8 @@ json ReadFeedbackBody(const CompletionRecord& completion, BodyFields* fields) {
     std::string text;
     fields->String(key, &text);
     if (text.size() > kLongestFeedback)
-      fields->Fail(key, absl::StrCat("Invalid '", key, "': over 64 KiB."));
+      fields->Fail(key, absl::StrCat("Invalid '", key, "': over 64 KiB."),
+                   "string_above_max_length");
     if (!text.empty()) record[key] = text;
   }
   const bool pair = record.contains("chosen") && record.contains("rejected");
@@ -93,7 +95,7 @@ void Api::State::Tokenize(const Exchange& exchange) {
   json body;
   ApiError error;
   if (!ParseBody(exchange.request.body, &body, &error)) return exchange.Refuse(error);
-  BodyFields fields(body);
+  BodyFields fields(body, "", exchange.request.body);
   std::vector<TokenId> tokens;
   if (fields.Find("messages") != nullptr) {
     const std::vector<ChatMessage> messages = ReadMessages(config.limits, &fields);
@@ -108,8 +110,10 @@ void Api::State::Tokenize(const Exchange& exchange) {
     if (fields.Find("prompt") == nullptr)
       fields.Fail("prompt", "A 'prompt' or 'messages' is needed.", "missing_required_parameter");
     if (static_cast<int64_t>(prompt.size()) > config.limits.prompt_bytes)
-      fields.Fail("prompt", absl::StrCat("Invalid 'prompt': at most ", config.limits.prompt_bytes,
-                                         " bytes are read."));
+      fields.Fail("prompt",
+                  absl::StrCat("Invalid 'prompt': at most ", config.limits.prompt_bytes,
+                               " bytes are read."),
+                  "context_length_exceeded");
     if (!fields.ok()) return exchange.Refuse(fields.error());
     tokens = TokensOf(prompt);
   }
@@ -121,10 +125,13 @@ void Api::State::Detokenize(const Exchange& exchange) {
   json body;
   ApiError error;
   if (!ParseBody(exchange.request.body, &body, &error)) return exchange.Refuse(error);
-  BodyFields fields(body);
+  BodyFields fields(body, "", exchange.request.body);
   const json* array = fields.Find("tokens");
-  if (array == nullptr || !array->is_array())
-    fields.Fail("tokens", "Invalid 'tokens': an array of token ids is right.");
+  if (array == nullptr) {
+    fields.Fail("tokens", "Missing required parameter: 'tokens'.", "missing_required_parameter");
+  } else if (!array->is_array()) {
+    fields.WrongType("tokens", "an array of token ids", *array);
+  }
   if (!fields.ok()) return exchange.Refuse(fields.error());
   const auto tokens = ReadTokens(*array, "tokens", tokenizer->vocab_size(), &fields);
   if (!fields.ok()) return exchange.Refuse(fields.error());
@@ -143,7 +150,7 @@ void Api::State::Feedback(Exchange exchange) {
   json body;
   ApiError error;
   if (!ParseBody(exchange.request.body, &body, &error)) return exchange.Refuse(error);
-  BodyFields fields(body);
+  BodyFields fields(body, "", exchange.request.body);
   std::string id;
   fields.String("completion_id", &id);
   if (id.empty())
@@ -208,9 +215,11 @@ void Api::State::Health(const Exchange& exchange) {
     reason = absl::StrCat("no progress for ", static_cast<int64_t>(stalled), " s");
   }
   if (reason.empty()) return exchange.SendJson({{"status", "ok"}});
-  net::Response response;
-  response.status = 503;
-  response.body = json({{"status", "unavailable"}, {"reason", reason}}).dump();
+  net::Response response = ToResponse(FromStatus(absl::UnavailableError(reason)));
+  json body = json::parse(response.body);
+  body["status"] = "unavailable";
+  body["reason"] = reason;
+  response.body = body.dump();
   exchange.Send(std::move(response));
 }
 

@@ -22,7 +22,8 @@ bool ParseBody(std::string_view body, json* to, ApiError* error) {
   }
   if (!parsed->is_object()) {
     *error = BadRequest(
-        "", absl::StrCat("the request's body is ", KindOf(*parsed), "; a JSON object is right"));
+        "", absl::StrCat("the request's body is ", KindOf(*parsed), "; a JSON object is right"),
+        "invalid_type");
     return false;
   }
   *to = *std::move(parsed);
@@ -54,6 +55,20 @@ void BodyFields::WrongType(const std::string& key, std::string_view needed, cons
        "invalid_type");
 }
 
+template <class Number>
+bool BodyFields::InRange(const std::string& key, const json& value, const std::string& kind,
+                         Number lo, Number hi) {
+  const double number = value.get<double>();
+  const bool below = number<static_cast<double>(lo), above = number> static_cast<double>(hi);
+  if (below || above) {
+    Fail(key,
+         absl::StrCat("Invalid '", path_, key, "': ", value.dump(), " is out of range; ", lo,
+                      " to ", hi, " is right."),
+         kind + (below ? "_below_min_value" : "_above_max_value"));
+  }
+  return !below && !above;
+}
+
 void BodyFields::Int(const std::string& key, int64_t lo, int64_t hi, int64_t* to) {
   const json* value = Find(key);
   if (value == nullptr) return;
@@ -61,14 +76,8 @@ void BodyFields::Int(const std::string& key, int64_t lo, int64_t hi, int64_t* to
   const bool whole =
       value->is_number_float() && std::trunc(value->get<double>()) == value->get<double>();
   if (!value->is_number_integer() && !whole) return WrongType(key, "a whole number", *value);
-  const double number = value->get<double>();
-  if (number < static_cast<double>(lo) || number > static_cast<double>(hi)) {
-    return Fail(key,
-                absl::StrCat("Invalid '", path_, key, "': ", value->dump(), " is out of range; ",
-                             lo, " to ", hi, " is right."),
-                "value_out_of_range");
-  }
-  *to = whole ? static_cast<int64_t>(number) : value->get<int64_t>();
+  if (!InRange(key, *value, "integer", lo, hi)) return;
+  *to = whole ? static_cast<int64_t>(value->get<double>()) : value->get<int64_t>();
 }
 
 void BodyFields::Int(const std::string& key, int64_t lo, int64_t hi, std::optional<int64_t>* to) {
@@ -82,14 +91,7 @@ void BodyFields::Double(const std::string& key, double lo, double hi, double* to
   const json* value = Find(key);
   if (value == nullptr) return;
   if (!value->is_number()) return WrongType(key, "a number", *value);
-  const double number = value->get<double>();
-  if (!(number >= lo && number <= hi)) {
-    return Fail(key,
-                absl::StrCat("Invalid '", path_, key, "': ", value->dump(), " is out of range; ",
-                             lo, " to ", hi, " is right."),
-                "value_out_of_range");
-  }
-  *to = number;
+  if (InRange(key, *value, "decimal", lo, hi)) *to = value->get<double>();
 }
 
 void BodyFields::Bool(const std::string& key, bool* to) {

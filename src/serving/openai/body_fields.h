@@ -18,7 +18,7 @@ bool ParseBody(std::string_view body, nlohmann::json* to, ApiError* error);
 class BodyFields {
  public:
   // `object` outlives it. `path`: of the object within the body, "" or "stream_options.". `text`:
-  // the body as it came, which outlives it too; "": unknown.
+  // what a body was parsed from, for those who need its keys in their order; outlives it too.
   explicit BodyFields(const nlohmann::json& object, std::string path = "",
                       std::string_view text = "")
       : object_(&object), path_(std::move(path)), text_(text) {}
@@ -32,17 +32,22 @@ class BodyFields {
   void Bool(const std::string& key, bool* to);
   void String(const std::string& key, std::string* to);
 
-  void Fail(const std::string& key, const std::string& message, const std::string& code = "");
+  void Fail(const std::string& key, const std::string& message,
+            const std::string& code = "invalid_value");
+  void WrongType(const std::string& key, std::string_view needed, const nlohmann::json& found);
+  std::string_view text() const { return text_; }
   bool ok() const { return !error_.has_value(); }
   const ApiError& error() const { return *error_; }
-  std::string_view text() const { return text_; }
   // Takes over the mistake of another reader, if there is one.
   void Take(const BodyFields& other) {
     if (ok() && !other.ok()) error_ = other.error();
   }
 
  private:
-  void WrongType(const std::string& key, std::string_view needed, const nlohmann::json& found);
+  // `kind`: "integer" or "decimal", as OpenAI's codes name them.
+  template <class Number>
+  bool InRange(const std::string& key, const nlohmann::json& value, const std::string& kind,
+               Number lo, Number hi);
 
   const nlohmann::json* object_;
   std::string path_;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/escaping.h"
+#include "base/log.h"
 #include "serving/openai/api_error.h"
 
 namespace longrun::serving {
@@ -94,7 +95,10 @@ void EmbeddingAnswer::Over(const absl::Status& error) {
     const std::lock_guard lock(mutex_);
     if (std::exchange(answered_, true)) return;
   }
-  net::Response response = error.ok() ? Whole() : ToResponse(FromStatus(error));
+  const ApiError refusal = FromStatus(error);
+  if (!error.ok() && refusal.status == 500)
+    log::error("request {}: {}", ids_[0], std::string(error.message()));
+  net::Response response = error.ok() ? Whole() : ToResponse(refusal);
   response.headers.insert(response.headers.end(), plan_.headers.begin(), plan_.headers.end());
   responder_->Send(std::move(response));
   if (!error.ok()) CancelAll();

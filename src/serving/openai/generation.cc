@@ -18,6 +18,7 @@ Generation::Generation(Engine* engine, GenerationPlan plan,
   replies_.resize(choices);
   characters_.resize(choices);
   spoken_.resize(choices);
+  echoed_.resize(plan_.requests.size());
 }
 
 void Generation::Start() {
@@ -37,8 +38,8 @@ void Generation::Start() {
     running_ = submitted;
     open_ = true;
     if (!refused.ok()) {
-      ids_.resize(submitted);
       Fail(refused);
+      ids_.resize(submitted);
       if (running_ == 0) plan_.settled(usage_);
     }
     for (auto& [prompt, delta] : std::exchange(early_, {})) Take(prompt, std::move(delta));
@@ -122,10 +123,10 @@ void Generation::Prepare(size_t prompt, Delta* delta) {
   if (!spoken_[choice] && prompt < plan_.echo.size()) {
     delta->text = plan_.echo[prompt] + delta->text;
     if (!delta->prompt_logprobs.empty()) {
-      delta->prompt_logprobs[0].chosen.logprob = std::numeric_limits<float>::quiet_NaN();
-      delta->logprobs.insert(delta->logprobs.begin(), delta->prompt_logprobs.begin(),
-                             delta->prompt_logprobs.end());
+      echoed_[prompt] = std::move(delta->prompt_logprobs);
+      echoed_[prompt][0].chosen.logprob = std::numeric_limits<float>::quiet_NaN();
     }
+    delta->logprobs.insert(delta->logprobs.begin(), echoed_[prompt].begin(), echoed_[prompt].end());
   }
   delta->choice = static_cast<int64_t>(choice);
 }
@@ -135,7 +136,7 @@ void Generation::Stream(size_t, const Delta& delta) {
   std::string events =
       plan_.format->Chunk(delta.choice, delta, !spoken_[choice], characters_[choice]);
   spoken_[choice] = true;
-  characters_[choice] += CharacterCount(delta.text);
+  characters_[choice] += plan_.format->Characters(delta.logprobs);
   if (!begun_) {
     begun_ = true;
     plan_.accepted();
@@ -176,7 +177,8 @@ void Generation::Finish() {
 
 void Generation::Fail(const absl::Status& status) {
   answered_ = true;
-  const ApiError error = FromStatus(status);
+  ApiError error = FromStatus(status);
+  if (error.status == 400) error.param = plan_.blamed_param;
   if (error.status == 500) {
     log::error("request {}: {}", ids_.empty() ? "" : ids_[0], std::string(status.message()));
   }

@@ -31,6 +31,7 @@ struct GenerationPlan {
   // is left out.
   bool discard_generated = false;
   std::vector<std::string> echo;  // text to begin each prompt's choices with, if any
+  std::string blamed_param;       // of the request, where the engine calls it invalid; "": none
   net::Headers headers;
   // Called once, when it is over, however it ended.
   std::function<void(const Usage&)> settled;
@@ -68,8 +69,9 @@ class Generation : public std::enable_shared_from_this<Generation> {
   bool answered_ = false;                        // nothing more is to be sent
   std::vector<std::pair<size_t, Delta>> early_;  // came before all prompts were submitted
   std::vector<ChoiceReply> replies_;             // for a stream: without their text
-  std::vector<int64_t> characters_;              // of each choice's text
-  std::vector<bool> spoken_;                     // choices whose first chunk is sent
+  std::vector<int64_t> characters_;              // of each choice's tokens so far
+  std::vector<bool> spoken_;                     // choices whose first delta came
+  std::vector<std::vector<Logprobs>> echoed_;    // of each prompt: they come with choice 0 alone
   size_t running_ = 0;
   bool cancel_wanted_ = false;
   Usage usage_;

@@ -1,8 +1,6 @@
 #include "serving/openai/generation_fields.h"
 
-#include <array>
 #include <limits>
-#include <string_view>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -18,21 +16,20 @@ void ReadStop(const RequestLimits& limits, BodyFields* fields, std::vector<std::
   const json* value = fields->Find("stop");
   if (value == nullptr) return;
   const json list = value->is_string() ? json::array({*value}) : *value;
-  if (!list.is_array())
-    return fields->Fail("stop",
-                        absl::StrCat("Invalid type for 'stop': expected a string or an "
-                                     "array of strings, but got ",
-                                     KindOf(*value), " instead."),
-                        "invalid_type");
+  if (!list.is_array()) return fields->WrongType("stop", "a string or an array of strings", *value);
   if (static_cast<int64_t>(list.size()) > limits.stop_strings)
-    return fields->Fail("stop", absl::StrCat("Invalid 'stop': ", list.size(), " strings; at most ",
-                                             limits.stop_strings, " are right."));
+    return fields->Fail("stop",
+                        absl::StrCat("Invalid 'stop': ", list.size(), " strings; at most ",
+                                     limits.stop_strings, " are right."),
+                        "array_above_max_length");
   for (const json& item : list) {
     if (!item.is_string() || item.get_ref<const std::string&>().empty())
       return fields->Fail("stop", "Invalid 'stop': strings that are not empty are right.");
     if (static_cast<int64_t>(item.get_ref<const std::string&>().size()) > limits.stop_bytes)
-      return fields->Fail("stop", absl::StrCat("Invalid 'stop': a string is longer than ",
-                                               limits.stop_bytes, " bytes."));
+      return fields->Fail(
+          "stop",
+          absl::StrCat("Invalid 'stop': a string is longer than ", limits.stop_bytes, " bytes."),
+          "string_above_max_length");
     stop->push_back(item.get<std::string>());
   }
 }
@@ -41,11 +38,7 @@ void ReadLogitBias(const RequestLimits& limits, int64_t vocab_size, BodyFields* 
                    std::vector<std::pair<TokenId, float>>* bias) {
   const json* value = fields->Find("logit_bias");
   if (value == nullptr) return;
-  if (!value->is_object())
-    return fields->Fail("logit_bias",
-                        "Invalid type for 'logit_bias': expected an object, but got " +
-                            KindOf(*value) + " instead.",
-                        "invalid_type");
+  if (!value->is_object()) return fields->WrongType("logit_bias", "an object", *value);
   if (static_cast<int64_t>(value->size()) > limits.logit_bias)
     return fields->Fail("logit_bias",
                         absl::StrCat("Invalid 'logit_bias': ", value->size(), " entries; at most ",
@@ -63,19 +56,15 @@ void ReadLogitBias(const RequestLimits& limits, int64_t vocab_size, BodyFields* 
   }
 }
 
-// The schema in `body`, its keys in their order: answers follow it, and a parsed body has lost it.
-// The rest is left out while reading, since inserting in order takes quadratic time.
-std::string SchemaInOrder(std::string_view body) {
-  using nlohmann::ordered_json;
-  static constexpr std::array<std::string_view, 3> kPath = {"response_format", "json_schema",
-                                                            "schema"};
-  const ordered_json kept = ordered_json::parse(
-      body, [](int depth, ordered_json::parse_event_t event, const ordered_json& value) {
-        if (event != ordered_json::parse_event_t::key) return true;
-        const auto level = static_cast<size_t>(depth) - 1;
-        return level >= kPath.size() || value.get_ref<const std::string&>() == kPath[level];
+// The schema with the keys of each object in their order, in which properties are generated. Of the
+// rest of the body nothing is kept: making objects with ordered keys takes their length's square.
+std::string SchemaText(std::string_view body) {
+  using Event = nlohmann::ordered_json::parse_event_t;
+  const auto body_json = nlohmann::ordered_json::parse(
+      body, [](int depth, Event event, const nlohmann::ordered_json& value) {
+        return depth != 1 || event != Event::key || value == "response_format";
       });
-  return kept.at("response_format").at("json_schema").at("schema").dump();
+  return body_json.at("response_format").at("json_schema").at("schema").dump();
 }
 
 void ReadFormat(const RequestLimits& limits, BodyFields* fields, Format* format) {
@@ -100,23 +89,21 @@ void ReadFormat(const RequestLimits& limits, BodyFields* fields, Format* format)
     return fields->Fail("response_format.json_schema",
                         "Missing required parameter: 'response_format.json_schema.schema'.",
                         "missing_required_parameter");
+  const auto bytes = static_cast<int64_t>(value->dump().size());
+  if (bytes > limits.schema_bytes)
+    return fields->Fail("response_format.json_schema",
+                        absl::StrCat("Invalid 'response_format': it has ", bytes,
+                                     " bytes; at most ", limits.schema_bytes, " are right."),
+                        "string_above_max_length");
   format->kind = FormatKind::kJsonSchema;
-  format->json_schema = (*inner)["schema"].dump();
-  if (static_cast<int64_t>(format->json_schema.size()) > limits.schema_bytes)
-    fields->Fail(
-        "response_format.json_schema",
-        absl::StrCat("Invalid 'response_format': the schema has ", format->json_schema.size(),
-                     " bytes; at most ", limits.schema_bytes, " are right."));
-  if (fields->ok() && !fields->text().empty()) format->json_schema = SchemaInOrder(fields->text());
+  format->json_schema = SchemaText(fields->text());
 }
 
 void ReadStream(BodyFields* fields, GenerationFields* to) {
   fields->Bool("stream", &to->stream);
   const json* options = fields->Find("stream_options");
   if (options == nullptr) return;
-  if (!options->is_object())
-    return fields->Fail("stream_options", "Invalid type for 'stream_options': expected an object.",
-                        "invalid_type");
+  if (!options->is_object()) return fields->WrongType("stream_options", "an object", *options);
   // Clients send it with streams and without: what has no stream has no use for it.
   BodyFields inner(*options, "stream_options.");
   inner.Bool("include_usage", &to->include_usage);
@@ -141,13 +128,13 @@ std::vector<TokenId> ReadTokens(const json& array, const std::string& key, int64
 }
 
 GenerationFields ReadGenerationFields(const RequestLimits& limits, int64_t vocab_size,
-                                      BodyFields* fields) {
+                                      int64_t fewest_tokens, BodyFields* fields) {
   GenerationFields to;
   fields->String("model", &to.model);
   if (to.model.empty())
     fields->Fail("model", "you must provide a model parameter", "missing_required_parameter");
-  fields->Int("max_tokens", 0, kAny, &to.max_tokens);
-  fields->Int("max_completion_tokens", 0, kAny, &to.max_tokens);
+  fields->Int("max_tokens", fewest_tokens, kAny, &to.max_tokens);
+  fields->Int("max_completion_tokens", fewest_tokens, kAny, &to.max_tokens);
   fields->Int("n", 1, limits.choices, &to.choices);
   std::optional<int64_t> seed;
   fields->Int("seed", -kAny, kAny, &seed);

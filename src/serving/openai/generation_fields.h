@@ -27,9 +27,10 @@ struct GenerationFields {
   bool include_usage = false;
 };
 
-// Reads all but logprobs, which the two forms ask for differently. `vocab_size`: of the model.
+// Reads all but logprobs, which the two forms ask for differently. `vocab_size`: of the model;
+// `fewest_tokens`: what max_tokens may be at least.
 GenerationFields ReadGenerationFields(const RequestLimits& limits, int64_t vocab_size,
-                                      BodyFields* fields);
+                                      int64_t fewest_tokens, BodyFields* fields);
 
 // An array of token ids in [0, vocab_size).
 std::vector<TokenId> ReadTokens(const nlohmann::json& array, const std::string& key,

@@ -1,5 +1,6 @@
 #include "serving/openai/metrics_page.h"
 
+#include <charconv>
 #include <cmath>
 #include <utility>
 #include <vector>
@@ -29,7 +30,8 @@ std::string Number(double value) {
   if (std::isinf(value)) return value < 0 ? "-Inf" : "+Inf";
   if (value == std::floor(value) && std::abs(value) < 9e15)
     return absl::StrCat(static_cast<int64_t>(value));
-  return absl::StrCat(value);
+  char shortest[32];  // that reads back as the same number
+  return {shortest, std::to_chars(shortest, shortest + sizeof shortest, value).ptr};
 }
 
 class Page {

@@ -112,6 +112,13 @@ class Format : public ReplyFormat {
     return absl::StrCat(chunk_head_, "],\"usage\":", Dump(UsageJson(usage)), "}\n\n");
   }
 
+  int64_t Characters(const std::vector<Logprobs>& tokens) const override {
+    int64_t characters = 0;
+    for (const Logprobs& one : tokens)
+      characters += CharacterCount(TokenText(*tokenizer_, one.chosen.token));
+    return characters;
+  }
+
  protected:
   std::string Event(std::string_view choice) const {
     return absl::StrCat(chunk_head_, std::string(choice), chunk_tail_);

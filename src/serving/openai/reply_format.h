@@ -32,11 +32,13 @@ class ReplyFormat {
  public:
   virtual ~ReplyFormat() = default;
   // Server-sent events ("data: …\n\n") of a delta, "" where it says nothing; `first`: of its
-  // choice; `characters`: how many the choice's text had before.
+  // choice; `characters`: those of the choice's tokens before.
   virtual std::string Chunk(int64_t choice, const Delta& delta, bool first,
                             int64_t characters) const = 0;
   virtual std::string Whole(const std::vector<ChoiceReply>& choices, const Usage& usage) const = 0;
   virtual std::string UsageChunk(const Usage& usage) const = 0;
+  // How many the tokens' texts have: their text may come later, or never.
+  virtual int64_t Characters(const std::vector<Logprobs>& tokens) const = 0;
 };
 
 std::unique_ptr<ReplyFormat> ChatReply(const ReplyHead& head, const model::Tokenizer* tokenizer);

@@ -7,7 +7,8 @@ namespace longrun::serving {
 
 struct RequestLimits {
   int64_t choices = 16;     // n
-  int64_t prompts = 64;     // of one completions or embeddings request
+  int64_t prompts = 64;     // of one completions request
+  int64_t inputs = 2048;    // of one embeddings request, as OpenAI's
   int64_t sequences = 64;   // prompts × n
   int64_t messages = 4096;  // of a chat
   int64_t prompt_bytes = 4 << 20;

@@ -60,10 +60,12 @@ ChatMessage ReadMessage(const json& message, const std::string& where, BodyField
   // Templates know no developers: who speaks above the user is the system.
   read.role = role == "developer" ? "system" : role.get<std::string>();
   if (message.contains("tool_calls") && !message["tool_calls"].empty())
-    fields->Fail(where + ".tool_calls", "tools are not supported by this server");
+    fields->Fail(where + ".tool_calls", "tools are not supported by this server",
+                 "unsupported_parameter");
   read.content = ReadContent(message, where, fields);
   const json name = message.value("name", json());
   if (name.is_string()) read.name = name.get<std::string>();
+  if (!name.is_string() && !name.is_null()) fields->WrongType(where + ".name", "a string", name);
   return read;
 }
 
@@ -77,6 +79,24 @@ void ReadChatLogprobs(const RequestLimits& limits, BodyFields* fields, SamplingC
   if (wanted) sampling->top_logprobs = top.value_or(0);
 }
 
+// Of 1 to `most` items; false, having said so, where it is not.
+bool CheckArray(const std::string& key, const json& array, const char* items, int64_t most,
+                BodyFields* fields) {
+  if (!array.is_array()) {
+    fields->WrongType(key, absl::StrCat("an array of ", items), array);
+  } else if (array.empty()) {
+    fields->Fail(key, "Invalid '" + key + "': it is empty.", "empty_array");
+  } else if (static_cast<int64_t>(array.size()) > most) {
+    fields->Fail(key,
+                 absl::StrCat("Invalid '", key, "': ", array.size(), " ", items, "; at most ", most,
+                              " are taken at once."),
+                 "array_above_max_length");
+  } else {
+    return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::vector<ChatMessage> ReadMessages(const RequestLimits& limits, BodyFields* fields) {
@@ -87,16 +107,11 @@ std::vector<ChatMessage> ReadMessages(const RequestLimits& limits, BodyFields* f
                  "missing_required_parameter");
     return messages;
   }
-  if (!array->is_array() || array->empty() ||
-      static_cast<int64_t>(array->size()) > limits.messages) {
-    fields->Fail("messages", absl::StrCat("Invalid 'messages': an array of 1 to ", limits.messages,
-                                          " messages is right."));
-    return messages;
-  }
+  if (!CheckArray("messages", *array, "messages", limits.messages, fields)) return messages;
   int64_t bytes = 0;
   for (size_t i = 0; i < array->size() && fields->ok(); ++i) {
     messages.push_back(ReadMessage((*array)[i], At(i), fields));
-    bytes += static_cast<int64_t>(messages.back().content.size());
+    bytes += static_cast<int64_t>(messages.back().content.size() + messages.back().name.size());
   }
   if (bytes > limits.prompt_bytes)
     fields->Fail("messages",
@@ -108,23 +123,22 @@ std::vector<ChatMessage> ReadMessages(const RequestLimits& limits, BodyFields* f
 
 ChatRequest ReadChatRequest(const RequestLimits& limits, int64_t vocab_size, BodyFields* fields) {
   ChatRequest request;
-  request.fields = ReadGenerationFields(limits, vocab_size, fields);
+  request.fields = ReadGenerationFields(limits, vocab_size, 1, fields);
   request.messages = ReadMessages(limits, fields);
   ReadChatLogprobs(limits, fields, &request.fields.sampling);
   for (const char* key : {"tools", "functions"}) {
     const json* tools = fields->Find(key);
     if (tools != nullptr && !tools->empty())
-      fields->Fail(key, "tools are not supported by this server");
+      fields->Fail(key, "tools are not supported by this server", "unsupported_parameter");
   }
   if (const json* variables = fields->Find("chat_template_kwargs")) {
-    if (!variables->is_object())
-      fields->Fail("chat_template_kwargs", "Invalid 'chat_template_kwargs': an object is right.");
+    if (!variables->is_object()) fields->WrongType("chat_template_kwargs", "an object", *variables);
     request.template_variables = *variables;
   }
   return request;
 }
 
-std::vector<Prompt> ReadPrompts(const std::string& key, const RequestLimits& limits,
+std::vector<Prompt> ReadPrompts(const std::string& key, const RequestLimits& limits, int64_t most,
                                 int64_t vocab_size, BodyFields* fields) {
   const json* value = fields->Find(key);
   if (value == nullptr) {
@@ -133,12 +147,7 @@ std::vector<Prompt> ReadPrompts(const std::string& key, const RequestLimits& lim
   }
   const bool tokens = value->is_array() && !value->empty() && (*value)[0].is_number();
   const json list = value->is_string() || tokens ? json::array({*value}) : *value;
-  if (!list.is_array() || list.empty() || static_cast<int64_t>(list.size()) > limits.prompts) {
-    fields->Fail(key, absl::StrCat("Invalid '", key,
-                                   "': a string, an array of token ids, or an array of 1 to ",
-                                   limits.prompts, " of either is right."));
-    return {};
-  }
+  if (!CheckArray(key, list, "strings or of token ids", most, fields)) return {};
   std::vector<Prompt> prompts;
   for (const json& item : list) {
     if (item.is_string()) {
@@ -163,19 +172,21 @@ std::vector<Prompt> ReadPrompts(const std::string& key, const RequestLimits& lim
 CompletionRequest ReadCompletionRequest(const RequestLimits& limits, int64_t vocab_size,
                                         BodyFields* fields) {
   CompletionRequest request;
-  request.fields = ReadGenerationFields(limits, vocab_size, fields);
-  request.prompts = ReadPrompts("prompt", limits, vocab_size, fields);
+  request.fields = ReadGenerationFields(limits, vocab_size, 0, fields);
+  request.prompts = ReadPrompts("prompt", limits, limits.prompts, vocab_size, fields);
   fields->Bool("echo", &request.echo);
   fields->Int("logprobs", 0, limits.top_logprobs, &request.fields.sampling.top_logprobs);
   std::string suffix;
   fields->String("suffix", &suffix);
-  if (!suffix.empty()) fields->Fail("suffix", "'suffix' is not supported by this model.");
+  if (!suffix.empty())
+    fields->Fail("suffix", "'suffix' is not supported by this model.", "unsupported_parameter");
   int64_t best_of = request.fields.choices;
   fields->Int("best_of", 1, limits.choices, &best_of);
   if (best_of != request.fields.choices)
-    fields->Fail("best_of", "'best_of' other than 'n' is not supported.");
+    fields->Fail("best_of", "'best_of' other than 'n' is not supported.", "unsupported_parameter");
   if (static_cast<int64_t>(request.prompts.size()) * request.fields.choices > limits.sequences)
-    fields->Fail("n", absl::StrCat("prompts × n may be at most ", limits.sequences, "."));
+    fields->Fail("n", absl::StrCat("prompts × n may be at most ", limits.sequences, "."),
+                 "integer_above_max_value");
   return request;
 }
 
@@ -185,14 +196,15 @@ EmbeddingRequest ReadEmbeddingRequest(const RequestLimits& limits, int64_t vocab
   fields->String("model", &request.model);
   if (request.model.empty())
     fields->Fail("model", "you must provide a model parameter", "missing_required_parameter");
-  request.inputs = ReadPrompts("input", limits, vocab_size, fields);
+  request.inputs = ReadPrompts("input", limits, limits.inputs, vocab_size, fields);
   std::string format = "float";
   fields->String("encoding_format", &format);
   if (format != "float" && format != "base64")
     fields->Fail("encoding_format", "Invalid 'encoding_format': float or base64 is right.");
   request.base64 = format == "base64";
   if (fields->Find("dimensions") != nullptr)
-    fields->Fail("dimensions", "'dimensions' is not supported by this model.");
+    fields->Fail("dimensions", "'dimensions' is not supported by this model.",
+                 "unsupported_parameter");
   return request;
 }
 

@@ -40,8 +40,9 @@ CompletionRequest ReadCompletionRequest(const RequestLimits& limits, int64_t voc
 EmbeddingRequest ReadEmbeddingRequest(const RequestLimits& limits, int64_t vocab_size,
                                       BodyFields* fields);
 
-// A string, an array of strings, an array of token ids, or an array of such arrays.
-std::vector<Prompt> ReadPrompts(const std::string& key, const RequestLimits& limits,
+// At most `most` of them: a string, an array of strings, an array of token ids, or an array of such
+// arrays.
+std::vector<Prompt> ReadPrompts(const std::string& key, const RequestLimits& limits, int64_t most,
                                 int64_t vocab_size, BodyFields* fields);
 std::vector<ChatMessage> ReadMessages(const RequestLimits& limits, BodyFields* fields);
 
