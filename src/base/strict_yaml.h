@@ -31,7 +31,13 @@ struct YamlNode {
   std::string text;             // of a scalar
   bool quoted = false;          // "1" is text though it looks like a number
   std::vector<YamlNode> items;  // of a sequence
-  std::vector<std::pair<std::string, YamlNode>> entries;  // of a map, in the file's order
+  struct Entry;
+  std::vector<Entry> entries;  // of a map, in the file's order
+};
+
+struct YamlNode::Entry {
+  std::string first;
+  YamlNode second;
 };
 
 inline constexpr int64_t kYamlSizeLimit = 1 << 20;

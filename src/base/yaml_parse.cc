@@ -144,7 +144,7 @@ class TreeBuilder : public YAML::EventHandler {
     }
     // A mistake in a value is looked for where its field's name stands.
     node.line = parent.key_line;
-    parent.node.entries.emplace_back(std::move(parent.key), std::move(node));
+    parent.node.entries.push_back({std::move(parent.key), std::move(node)});
     parent.has_key = false;
   }
 

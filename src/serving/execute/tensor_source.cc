@@ -92,7 +92,8 @@ absl::StatusOr<const model::TensorView*> TensorSource::Head(const ModelConfig& c
 }
 
 absl::Status TensorSource::CheckAllUsed(const std::vector<std::string>& ignored) const {
-  for (const auto& [name, view] : files_.tensors()) {
+  for (const auto& tensor : files_.tensors()) {
+    const std::string& name = tensor.first;
     const bool known = used_.contains(name) ||
                        std::any_of(ignored.begin(), ignored.end(),
                                    [&](const std::string& end) { return name.ends_with(end); });

@@ -18,6 +18,7 @@ struct RequestLimits {
   int64_t logit_bias = 1024;  // entries
   int64_t top_logprobs = 20;
   int64_t schema_bytes = 64 << 10;
+  int64_t template_variable_bytes = 64 << 10;  // of chat_template_kwargs, as JSON
 };
 
 }  // namespace longrun::serving

@@ -133,6 +133,11 @@ ChatRequest ReadChatRequest(const RequestLimits& limits, int64_t vocab_size, Bod
   }
   if (const json* variables = fields->Find("chat_template_kwargs")) {
     if (!variables->is_object()) fields->WrongType("chat_template_kwargs", "an object", *variables);
+    if (static_cast<int64_t>(variables->dump().size()) > limits.template_variable_bytes)
+      fields->Fail("chat_template_kwargs",
+                   absl::StrCat("Invalid 'chat_template_kwargs': over ",
+                                limits.template_variable_bytes, " bytes."),
+                   "string_above_max_length");
     request.template_variables = *variables;
   }
   return request;

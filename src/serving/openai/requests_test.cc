@@ -230,6 +230,9 @@ TEST(RequestsTest, NamesTheFieldThatIsWrong) {
           {{{"tools", {{{"type", "function"}}}}}, "tools", "unsupported_parameter"},
           {{{"functions", 1}}, "functions", "unsupported_parameter"},
           {{{"chat_template_kwargs", "x"}}, "chat_template_kwargs", "invalid_type"},
+          {{{"chat_template_kwargs", {{"x", std::string(70'000, 'x')}}}},
+           "chat_template_kwargs",
+           "string_above_max_length"},
       });
 }
 

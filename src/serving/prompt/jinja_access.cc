@@ -71,6 +71,7 @@ absl::StatusOr<Value> CallTextMethod(const MarkedText& text, const std::string& 
     return HasEnd(text.bytes(), name == "startswith", arguments);
   if (name == "splitlines") return ListOf(SplitLines(text));
   LR_ASSIGN_OR_RETURN(const std::string first, TextArgument(arguments, 0, "sep", ""));
+  LR_RETURN_IF_ERROR(budget->SpendSearch(text.size(), first.size()));
   if (name == "strip") return Value::Text(Strip(text, first, true, true));
   if (name == "lstrip") return Value::Text(Strip(text, first, true, false));
   if (name == "rstrip") return Value::Text(Strip(text, first, false, true));
@@ -203,7 +204,7 @@ absl::StatusOr<Value> Slice(const Value& object, const Value& from, const Value&
 absl::StatusOr<bool> Contains(const Value& container, const Value& item, Budget* budget) {
   if (const MarkedText* text = container.text()) {
     if (!item.text()) return absl::InvalidArgumentError("\"in\" a text: text is needed");
-    LR_RETURN_IF_ERROR(budget->SpendText(text->size()));
+    LR_RETURN_IF_ERROR(budget->SpendSearch(text->size(), item.text()->size()));
     return text->bytes().find(item.text()->bytes()) != std::string::npos;
   }
   if (const Map* map = container.map())

@@ -87,6 +87,9 @@ absl::StatusOr<Value> Evaluator::Switch(const Expression& expression) {
 }
 
 absl::StatusOr<Value> Evaluator::NameOf(const std::string& name) {
+  size_t variables = 0;
+  for (const auto& scope : *scopes_) variables += scope.size();
+  LR_RETURN_IF_ERROR(budget_->Spend(static_cast<int64_t>(variables / 16)));  // looked through
   if (const Value* value = Lookup(*scopes_, name)) return *value;
   if (IsBuiltin(name)) return Value{Builtin{name}};
   return Value{Undefined{name}};

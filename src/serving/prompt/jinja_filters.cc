@@ -7,6 +7,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "serving/prompt/jinja_arithmetic.h"
 #include "serving/prompt/jinja_text.h"
 
 namespace longrun::serving::jinja {
@@ -128,6 +129,7 @@ absl::StatusOr<Value> ReplaceAll(const Value& value, const Arguments& arguments,
     LR_ASSIGN_OR_RETURN(limit, count->AsInt());
   }
   LR_ASSIGN_OR_RETURN(const MarkedText text, AsText(value, budget));
+  LR_RETURN_IF_ERROR(budget->SpendSearch(text.size(), from->text()->size()));
   LR_RETURN_IF_ERROR(budget->SpendText((text.size() + 1) * (to->text()->size() + 1) /
                                        std::max<size_t>(1, from->text()->size())));
   return Value::Text(Replace(text, from->text()->bytes(), *to->text(), limit));
@@ -206,8 +208,9 @@ absl::StatusOr<Value> Indent(const Value& value, const Arguments& arguments, Bud
   return Value::Text(Replace(text, "\n", between, -1));
 }
 
-absl::StatusOr<Value> Absolute(const Value& value, const Arguments&, Budget*) {
-  if (const int64_t* i = std::get_if<int64_t>(&value.of)) return Value{std::abs(*i)};
+absl::StatusOr<Value> Absolute(const Value& value, const Arguments&, Budget* budget) {
+  if (const int64_t* i = std::get_if<int64_t>(&value.of))
+    return *i < 0 ? Arithmetic("-", Value{int64_t{0}}, value, budget) : value;
   if (!value.number()) return Wrong("abs", "a number", value);
   return Value{std::abs(value.AsDouble())};
 }
@@ -221,8 +224,9 @@ const std::map<std::string, Filter>& Filters() {
     const auto trim = [](const Value& v, const Arguments& a, Budget* b) -> absl::StatusOr<Value> {
       const Value* chars = a.Get(0, "chars");
       LR_ASSIGN_OR_RETURN(const MarkedText text, AsText(v, b));
-      return Value::Text(
-          Strip(text, chars && chars->text() ? chars->text()->bytes() : "", true, true));
+      const std::string characters = chars && chars->text() ? chars->text()->bytes() : "";
+      LR_RETURN_IF_ERROR(b->SpendSearch(text.size(), characters.size()));
+      return Value::Text(Strip(text, characters, true, true));
     };
     const auto choose = [](bool by_attribute, bool wanted) {
       return [=](const Value& v, const Arguments& a, Budget* b) {

@@ -29,6 +29,7 @@ class Runner : public MacroCaller {
     if (arguments.positional.size() > macro.names.size())
       return absl::InvalidArgumentError(absl::StrCat(macro.text, ": too many arguments"));
     // A macro sees the template's own variables and its parameters, not its caller's.
+    LR_RETURN_IF_ERROR(budget_.Spend(static_cast<int64_t>(scopes_.front().size())));
     Scopes inner{scopes_.front(), {}};
     std::swap(scopes_, inner);
     absl::StatusOr<MarkedText> made = MacroBody(macro, arguments);
@@ -138,7 +139,7 @@ class Runner : public MacroCaller {
       if (held == nullptr)
         return absl::InvalidArgumentError(absl::StrCat(statement.names[0], " is no namespace"));
       if (value.depth >= Value::kDeepest)
-        return absl::InvalidArgumentError("a namespace cannot hold another");
+        return absl::InvalidArgumentError("a namespace holds no namespace and no lists 64 deep");
       for (auto& [key, entry] : (*held)->entries) {
         if (key == statement.attribute) {
           entry = std::move(value);

@@ -28,19 +28,21 @@ bool IsStripped(std::string_view text, std::string_view characters, size_t* byte
 
 std::vector<MarkedText> SplitAtBlanks(const MarkedText& text, int64_t limit) {
   std::vector<MarkedText> parts;
-  MarkedText rest = Strip(text, "", true, false);
-  while (!rest.empty()) {
-    size_t end = 0, bytes = 0;
-    while (end < rest.size() &&
-           !IsStripped(std::string_view(rest.bytes()).substr(end), "", &bytes)) {
-      end += bytes;
-    }
+  const std::string_view bytes = text.bytes();
+  // Past the characters from `at` on that are blank, or are not.
+  const auto skip = [&](size_t at, bool blank) {
+    size_t length = 0;
+    while (at < bytes.size() && IsStripped(bytes.substr(at), "", &length) == blank) at += length;
+    return std::min(at, bytes.size());
+  };
+  for (size_t begin = skip(0, true); begin < bytes.size();) {
     if (limit >= 0 && static_cast<int64_t>(parts.size()) == limit) {
-      parts.push_back(Strip(rest, "", false, true));
-      return parts;
+      parts.push_back(Strip(text.Substring(begin), "", false, true));
+      break;
     }
-    parts.push_back(rest.Substring(0, end));
-    rest = Strip(rest.Substring(std::min(end, rest.size())), "", true, false);
+    const size_t end = skip(begin, false);
+    parts.push_back(text.Substring(begin, end - begin));
+    begin = skip(end, true);
   }
   return parts;
 }

@@ -18,25 +18,30 @@ std::string PrintDouble(double value) {
   return text;
 }
 
-void Newline(int64_t indent, int depth, MarkedText* out) {
-  if (indent < 0) return;
-  out->Append("\n" + std::string(static_cast<size_t>(indent * depth), ' '), Origin::kTemplate);
+absl::Status Newline(int64_t indent, int depth, Budget* budget, MarkedText* out) {
+  if (indent < 0) return absl::OkStatus();
+  const auto blanks = static_cast<size_t>(indent * depth);
+  LR_RETURN_IF_ERROR(budget->SpendText(blanks));
+  out->Append("\n" + std::string(blanks, ' '), Origin::kTemplate);
+  return absl::OkStatus();
 }
 
-void AppendQuoted(const MarkedText& text, MarkedText* out) {
+absl::Status AppendQuoted(const MarkedText& text, Budget* budget, MarkedText* out) {
   using nlohmann::json;
+  LR_RETURN_IF_ERROR(budget->SpendText(text.size()));
   out->Append(json(text.bytes()).dump(-1, ' ', false, json::error_handler_t::replace),
               text.OriginOfAll());
+  return absl::OkStatus();
 }
 
 absl::Status AppendJson(const Value& value, int64_t indent, int depth, Budget* budget,
                         MarkedText* out) {
-  LR_RETURN_IF_ERROR(budget->SpendText(value.text() ? value.text()->size() : 8));
+  LR_RETURN_IF_ERROR(budget->Spend(2));
   const auto put = [&](std::string_view text) { out->Append(text, Origin::kTemplate); };
   if (value.none()) return put("null"), absl::OkStatus();
   if (const bool* b = std::get_if<bool>(&value.of))
     return put(*b ? "true" : "false"), absl::OkStatus();
-  if (const MarkedText* text = value.text()) return AppendQuoted(*text, out), absl::OkStatus();
+  if (const MarkedText* text = value.text()) return AppendQuoted(*text, budget, out);
   if (value.number()) {
     LR_ASSIGN_OR_RETURN(const MarkedText printed, Printed(value));
     return out->Append(printed), absl::OkStatus();
@@ -47,10 +52,10 @@ absl::Status AppendJson(const Value& value, int64_t indent, int depth, Budget* b
     put("[");
     for (size_t i = 0; i < list->size(); ++i) {
       if (i > 0) put(comma);
-      Newline(indent, depth + 1, out);
+      LR_RETURN_IF_ERROR(Newline(indent, depth + 1, budget, out));
       LR_RETURN_IF_ERROR(AppendJson((*list)[i], indent, depth + 1, budget, out));
     }
-    Newline(indent, depth, out);
+    LR_RETURN_IF_ERROR(Newline(indent, depth, budget, out));
     return put("]"), absl::OkStatus();
   }
   if (const Map* map = value.map()) {
@@ -58,12 +63,12 @@ absl::Status AppendJson(const Value& value, int64_t indent, int depth, Budget* b
     put("{");
     for (size_t i = 0; i < map->size(); ++i) {
       if (i > 0) put(comma);
-      Newline(indent, depth + 1, out);
-      AppendQuoted((*map)[i].first, out);
+      LR_RETURN_IF_ERROR(Newline(indent, depth + 1, budget, out));
+      LR_RETURN_IF_ERROR(AppendQuoted((*map)[i].first, budget, out));
       put(": ");
       LR_RETURN_IF_ERROR(AppendJson((*map)[i].second, indent, depth + 1, budget, out));
     }
-    Newline(indent, depth, out);
+    LR_RETURN_IF_ERROR(Newline(indent, depth, budget, out));
     return put("}"), absl::OkStatus();
   }
   return absl::InvalidArgumentError(
@@ -76,6 +81,10 @@ absl::Status Budget::Spend(int64_t work) {
   if (work > work_) return absl::ResourceExhaustedError("the template does too much");
   work_ -= work;
   return absl::OkStatus();
+}
+
+absl::Status Budget::SpendSearch(size_t bytes, size_t pattern) {
+  return Spend(static_cast<int64_t>((1 + bytes / 8) * (1 + pattern / 64)));
 }
 
 Value Value::Text(MarkedText text) { return {std::make_shared<const MarkedText>(std::move(text))}; }
@@ -176,7 +185,10 @@ absl::StatusOr<bool> Equal(const Value& a, const Value& b, Budget* budget) {
   LR_RETURN_IF_ERROR(budget->Spend(1));
   if (IsNumeric(a) && IsNumeric(b)) return a.AsDouble() == b.AsDouble();
   if (a.of.index() != b.of.index()) return false;
-  if (a.text()) return a.text()->bytes() == b.text()->bytes();
+  if (a.text()) {
+    LR_RETURN_IF_ERROR(budget->SpendText(a.text()->size()));
+    return a.text()->bytes() == b.text()->bytes();
+  }
   if (a.list()) {
     if (a.list()->size() != b.list()->size()) return false;
     for (size_t i = 0; i < a.list()->size(); ++i) {

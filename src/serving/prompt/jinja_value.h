@@ -26,6 +26,8 @@ class Budget {
   // ResourceExhausted once it is used up. A step costs 1, text 1 for each 8 bytes.
   absl::Status Spend(int64_t work);
   absl::Status SpendText(size_t bytes) { return Spend(1 + static_cast<int64_t>(bytes / 8)); }
+  // Looking for a pattern at every place of a text: long ones cost more.
+  absl::Status SpendSearch(size_t bytes, size_t pattern);
 
  private:
   int64_t work_;
@@ -82,6 +84,9 @@ struct Value {
   bool Truth() const;
   std::string_view kind() const;  // for messages: "a list"
 };
+
+// Of all pairs with a Value in them clang 14 must complete a Map's first, or none.
+static_assert(sizeof(Map::value_type) > sizeof(Value));
 
 // JSON's strings, keys included, are the message's.
 Value FromJson(const nlohmann::json& json);

@@ -1,0 +1,188 @@
+#include "serving/prompt/chat_template.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "gtest/gtest.h"
+#include "serving/prompt/prompt_encoder.h"
+
+namespace longrun::serving {
+namespace {
+
+using nlohmann::json;
+
+const std::vector<ChatMessage>& Messages() {
+  static const std::vector<ChatMessage> messages = {{"system", "Be brief.", ""},
+                                                    {"user", "Hi!", ""},
+                                                    {"assistant", "Hello.", ""},
+                                                    {"user", " And now? ", ""}};
+  return messages;
+}
+
+// The text, or "error: " and why not.
+std::string Rendered(const absl::StatusOr<ChatTemplate>& made,
+                     const std::vector<ChatMessage>& messages = Messages(),
+                     const json& variables = {}) {
+  if (!made.ok()) return "error: " + std::string(made.status().message());
+  const auto segments = made->Render(messages, variables);
+  if (!segments.ok()) return "error: " + std::string(segments.status().message());
+  std::string text;
+  for (const Segment& segment : *segments) text += segment.text;
+  return text;
+}
+absl::StatusOr<ChatTemplate> Make(const std::string& source) {
+  return ChatTemplate::Make(source, "chat_template.jinja", {"<s>", "</s>"});
+}
+
+TEST(ChatTemplateTest, BuiltInOnesWriteWhatTheirModelsWereTrainedOn) {
+  EXPECT_EQ(Rendered(ChatTemplate::BuiltIn("plain", {})),
+            "System: Be brief.\nUser: Hi!\nAssistant: Hello.\nUser: And now?\nAssistant:");
+  EXPECT_EQ(Rendered(ChatTemplate::BuiltIn("chatml", {})),
+            "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi!<|im_end|>\n"
+            "<|im_start|>assistant\nHello.<|im_end|>\n<|im_start|>user\n And now? <|im_end|>\n"
+            "<|im_start|>assistant\n");
+  EXPECT_EQ(Rendered(ChatTemplate::BuiltIn("llama3", {})),
+            "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>"
+            "<|start_header_id|>user<|end_header_id|>\n\nHi!<|eot_id|>"
+            "<|start_header_id|>assistant<|end_header_id|>\n\nHello.<|eot_id|>"
+            "<|start_header_id|>user<|end_header_id|>\n\nAnd now?<|eot_id|>"
+            "<|start_header_id|>assistant<|end_header_id|>\n\n");
+  EXPECT_EQ(Rendered(ChatTemplate::BuiltIn("llama2", {})),
+            "<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHi! [/INST] Hello. </s>"
+            "<s>[INST] And now? [/INST]");
+  EXPECT_EQ(Rendered(ChatTemplate::BuiltIn("chatlm", {})),
+            "error: there is no chat template \"chatlm\"; chatml, llama3, llama2 and plain are "
+            "there; did you mean \"chatml\"?");
+}
+
+// Of docs/chat-templates.md every ```jinja block with the ```text block that follows it.
+TEST(ChatTemplateTest, TheDocumentationsExamplesDoWhatItSays) {
+  const char* source = std::getenv("LONGRUN_SOURCE");
+  if (source == nullptr) GTEST_SKIP() << "LONGRUN_SOURCE is not set";
+  const auto text = ReadFile(std::string(source) + "/docs/chat-templates.md");
+  ASSERT_TRUE(text.ok()) << text.status();
+  int examples = 0;
+  const auto block = [&](const std::string& kind, size_t* at) {
+    const std::string begin = "```" + kind + "\n";
+    const size_t from = text->find(begin, *at);
+    if (from == std::string::npos) return std::string();
+    *at = text->find("\n```\n", from) + 5;
+    return text->substr(from + begin.size(), *at - 5 - from - begin.size());
+  };
+  for (size_t at = 0;;) {
+    const std::string jinja = block("jinja", &at);
+    if (jinja.empty()) break;
+    const std::string expected = block("text", &at);
+    EXPECT_EQ(Rendered(Make(jinja), Messages(), {{"enable_thinking", false}}), expected) << jinja;
+    ++examples;
+  }
+  EXPECT_GE(examples, 6);
+}
+
+TEST(ChatTemplateTest, OnlyTheTemplatesOwnTextBecomesSpecialTokens) {
+  const auto tokenizer = model::Tokenizer::Bytes({"<|endoftext|>", "<s>", "<x>"});
+  PromptEncoder encoder(&tokenizer);
+  const json variables = {{"extra", "<x>"}, {"bos_token", "<x>"}, {"messages", "<x>"}};
+  for (const char* source :
+       {"{{ bos_token }}{{ messages[0].content }}", "{{ bos_token ~ messages[0]['content'] }}",
+        "{{ '<s>' + messages[0].content.upper().lower() }}",
+        "{{ '<s>' + messages[0].content | replace('<', '<') }}",
+        "{{ '<s>' + messages[0].content.split('x') | join(extra[1]) }}",
+        "{{ '<s>' }}{{ [extra] | tojson }}", "{{ bos_token }}{{ extra[:2] }}{{ extra[2:] }}",
+        "{{ bos_token }}{% set x %}{{ extra }}{% endset %}{{ x | trim }}"}) {
+    const auto made = Make(source);
+    ASSERT_TRUE(made.ok()) << made.status();
+    const auto segments = made->Render({{"user", "<x>", ""}}, variables);
+    ASSERT_TRUE(segments.ok()) << segments.status();
+    const std::vector<model::TokenId> tokens = encoder.Encode(*segments);
+    EXPECT_EQ(std::count_if(tokens.begin(), tokens.end(),
+                            [&](model::TokenId token) { return tokenizer.IsSpecial(token); }),
+              1)
+        << source;
+    EXPECT_EQ(tokens[0], *tokenizer.Special("<s>")) << source;
+  }
+}
+
+TEST(ChatTemplateTest, HostileTemplatesEndWithAnError) {
+  const struct {
+    std::string source, said;
+  } cases[] = {
+      {"{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}", "too much"},
+      {"{{ range(10000000000) | length }}", "too much"},
+      {"{{ 'x' * 1000000000 }}", "too much"},
+      {"{{ '' * 1000000000000 }}", "too much"},
+      {"{% set ns = namespace(x='xxxxxxxx') %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}"
+       "{% endfor %}",
+       "too much"},
+      {"{{ [1] | tojson(indent=1000000000) }}", "16 columns"},
+      // A long key that stands in many places.
+      {"{% set ns = namespace(l=[{'x' * 100000: 1}]) %}{% for i in range(16) %}"
+       "{% set ns.l = ns.l + ns.l %}{% endfor %}{{ ns.l | tojson }}",
+       "too much"},
+      {"{% set ns = namespace(l=[1]) %}{% for i in range(60) %}{% set ns.l = [ns.l] %}"
+       "{% endfor %}{% set many = range(20000) %}{% for i in many %}{{ ns.l | tojson(indent=16) }}"
+       "{% endfor %}",
+       "too much"},
+      {"{% set ns = namespace(l=[]) %}{% for i in range(99) %}{% set ns.l = [ns.l, ns.l] %}"
+       "{% endfor %}",
+       "no lists 64 deep"},
+      // Text against text, at every place.
+      {"{% set x = 'a' * 1000000 %}{{ x.strip('b' * 1000000 + 'a') }}", "too much"},
+      {"{% set x = 'a' * 1000000 %}{{ 'a' * 500000 + 'b' in x }}", "too much"},
+      {"{% set x = 'a' * 1000000 %}{{ x | replace('a' * 500000 + 'b', '') }}", "too much"},
+      {"{% set x = 'a' * 4000000 %}{% for i in range(100000) %}{{ x == x }}{% endfor %}",
+       "too much"},
+      {"{% macro m(n) %}{{ m(n) }}{% endmacro %}{{ m(1) }}", "deep"},
+      {"{{ (-4 * 2 ** 61) | abs }}", "beyond 64 bits"},
+      {"{{ 2 ** 64 }}", "beyond 64 bits"},
+      {"{{ 1 // 0 }}", "division by 0"},
+      {"{{ " + std::string(101, '(') + "1" + std::string(101, ')') + " }}", "100 deep"},
+      {"{% set ns = namespace() %}{% set ns.x = ns %}", "namespace"},
+  };
+  for (const auto& [source, said] : cases) {
+    const std::string text = Rendered(Make(source));
+    EXPECT_TRUE(text.starts_with("error: ") && text.find(said) != std::string::npos)
+        << source << "\n"
+        << text.substr(0, 200);
+  }
+}
+
+TEST(ChatTemplateTest, LongMessagesTakeTimeInProportion) {
+  // Words are cut off the front one by one without copying the rest.
+  std::string words;
+  for (int i = 0; i < 1'000'000; ++i) words += "a ";
+  EXPECT_EQ(Rendered(Make("{{ messages[0].content.split()[0] }}"), {{"user", words, ""}}), "a");
+  EXPECT_EQ(Rendered(Make("{{ messages[0].content.split(none, 1)[1].split() | length }}"),
+                     {{"user", " \xC2\xA0x  y z ", ""}}),
+            "2");
+  const std::vector<ChatMessage> many(4096, {"user", "hello", ""});
+  EXPECT_FALSE(Rendered(ChatTemplate::BuiltIn("llama2", {}), many).starts_with("error"));
+}
+
+TEST(ChatTemplateTest, CallersCannotSetTheTemplatesOwnVariables) {
+  const json variables = {{"bos_token", "x"},
+                          {"eos_token", "x"},
+                          {"add_generation_prompt", false},
+                          {"messages", {1, 2}},
+                          {"mine", 7}};
+  EXPECT_EQ(Rendered(Make("{{ bos_token }}{{ eos_token }}{{ add_generation_prompt }}"
+                          "{{ messages | length }}{{ mine }}"),
+                     Messages(), variables),
+            "<s></s>True47");
+}
+
+TEST(ChatTemplateTest, ErrorsNameTheTemplateAndTheLine) {
+  EXPECT_EQ(Rendered(Make("one\n{% include 'x' %}")),
+            "error: chat_template.jinja: line 2: {% include %} is not supported; set, if, for, "
+            "macro, break, continue and generation are");
+  EXPECT_EQ(Rendered(Make("\n\n{{ 1 | sort }}")),
+            "error: chat template: line 3: the filter sort is not supported");
+  EXPECT_EQ(Rendered(Make("{% for m in messages %}")),
+            "error: chat_template.jinja: line 1: {% endfor %} is missing");
+}
+
+}  // namespace
+}  // namespace longrun::serving
