@@ -115,7 +115,9 @@ def main():
         agent.send(f"commit incarnation={joined} step={agent.step} "
                    f"loss={10 / (1 + agent.step):.6f} tokens=100 seconds={SECONDS}")
     if agent.stop:
-        # Ranks may stop a step apart: what all of them can go on from is the lowest of their own.
+        if joined < 0:
+            return  # a spare has nothing to keep
+        # Ranks may stop a step apart: any of their steps will do here.
         temporary = FOLDER / f".checkpoint.{MEMBER}"
         temporary.write_text(str(agent.step))
         temporary.rename(checkpoint)
