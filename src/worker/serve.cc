@@ -4,16 +4,14 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
-#include <mutex>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/units.h"
@@ -46,29 +44,6 @@ constexpr double kReservedBytes = 256e6;
 constexpr int64_t kLogitsForDrafts = 256;  // of a step, beside one for each sequence
 constexpr double kLastWordsSeconds = 2;
 
-// Raised once, from a signal's thread.
-class StopFlag {
- public:
-  void Raise() {
-    const std::lock_guard lock(mutex_);
-    raised_ = true;
-    changed_.notify_all();
-  }
-  void Await() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return raised_; });
-  }
-  bool raised() {
-    const std::lock_guard lock(mutex_);
-    return raised_;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool raised_ = false;
-};
-
 int64_t MostLogits(const ServeOptions& options) { return options.max_sequences + kLogitsForDrafts; }
 
 // "auto": as precise as the weights.
@@ -76,8 +51,7 @@ KvType CacheTypeOf(const std::string& text, const ModelShape& shape) {
   if (text == "f32") return KvType::kF32;
   if (text == "bf16") return KvType::kBF16;
   if (text == "int8") return KvType::kInt8;
-  const bool full = shape.weight_bytes >= 4 * shape.parameters;
-  return full ? KvType::kF32 : KvType::kBF16;
+  return shape.f32_weights ? KvType::kF32 : KvType::kBF16;
 }
 
 std::string NameOf(const ServeOptions& options) {
@@ -150,9 +124,22 @@ absl::StatusOr<ChatTemplate> TemplateOf(const ServeOptions& options) {
 // What the device can do in the arithmetic that the weights ask for.
 absl::StatusOr<PeakRates> MeasurePeak(const ServeDevice& device, const ModelShape& shape) {
   LR_ASSIGN_OR_RETURN(const Ceilings measured, device.Measure());
-  const bool full = shape.weight_bytes >= 4 * shape.parameters;
-  return PeakRates{.flops = full ? measured.f32_flops_per_second : measured.bf16_flops_per_second,
-                   .bytes_per_second = measured.read_bytes_per_second};
+  return PeakRates{
+      .flops = shape.f32_weights ? measured.f32_flops_per_second : measured.bf16_flops_per_second,
+      .bytes_per_second = measured.read_bytes_per_second};
+}
+
+nlohmann::json JsonOf(const MemoryPlan& plan) {
+  nlohmann::json sequences = nlohmann::json::array();
+  for (const MemoryPlan::Fit& fit : plan.fits) {
+    sequences.push_back({{"tokens", fit.sequence_tokens}, {"at_once", fit.sequences}});
+  }
+  return {{"limit_bytes", plan.limit_bytes},           {"weight_bytes", plan.weight_bytes},
+          {"activation_bytes", plan.activation_bytes}, {"reserved_bytes", plan.reserved_bytes},
+          {"cache_bytes", plan.cache_bytes},           {"cache_type", NameOf(plan.kv_type)},
+          {"bytes_per_token", plan.bytes_per_token},   {"blocks", plan.blocks},
+          {"block_tokens", plan.block_tokens},         {"tokens", plan.tokens},
+          {"sequences", std::move(sequences)}};
 }
 
 void Announce(const ServeOptions& options, const std::string& name, const MemoryPlan& plan,
@@ -213,8 +200,8 @@ absl::Status Serve(const ServeOptions& options) {
         options.max_sequences, " sequences and a block of a prompt make ",
         options.max_sequences + options.block_tokens, "; raise it or lower --max-sequences"));
   }
-  auto stop = std::make_shared<StopFlag>();
-  const StopSignals signals([stop] { stop->Raise(); });
+  const auto stop = std::make_shared<absl::Notification>();
+  const StopSignals signals([stop] { stop->Notify(); });
 
   LR_ASSIGN_OR_RETURN(const model::Tokenizer tokenizer, model::LoadTokenizer(options.model_dir));
   LR_ASSIGN_OR_RETURN(const ModelTokens tokens, ReadModelTokens(options.model_dir, tokenizer));
@@ -236,7 +223,7 @@ absl::Status Serve(const ServeOptions& options) {
   LR_ASSIGN_OR_RETURN(const MemoryPlan plan, Plan(options, device, *executor,
                                                   CacheTypeOf(options.cache, executor->shape())));
   if (options.plan_only) {
-    std::printf("%s", Table(plan).c_str());
+    std::printf("%s", options.json ? (JsonOf(plan).dump() + "\n").c_str() : Table(plan).c_str());
     return absl::OkStatus();
   }
   LR_ASSIGN_OR_RETURN(const PeakRates peak, MeasurePeak(device, executor->shape()));
@@ -281,7 +268,7 @@ absl::Status Serve(const ServeOptions& options) {
                                        HostInUrl(options.host), ":", server->port());
   Announce(options, name, plan, peak, url, since_start.seconds());
 
-  stop->Await();
+  stop->WaitForNotification();
   if (!options.json) std::printf("told to stop: finishing what is under way\n");
   api.StartDraining();
   engine->Drain(options.drain);

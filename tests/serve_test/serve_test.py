@@ -107,6 +107,28 @@ class Serve(unittest.TestCase):
         return json.loads(text)
 
 
+class Plan(Serve):
+
+    def plan(self, *flags):
+        answer = subprocess.run(self.words(self.model, "--plan", *flags), capture_output=True,
+                                text=True, timeout=PATIENCE, check=True)
+        return json.loads(answer.stdout)
+
+    def test_the_cache_is_as_precise_as_the_weights_where_nothing_else_is_asked_for(self):
+        self.assertEqual(self.plan()["cache_type"], "f32")
+        self.assertEqual(self.plan("--weights", "bf16")["cache_type"], "bf16")
+        self.assertEqual(self.plan("--weights", "int8")["cache_type"], "bf16")
+        self.assertEqual(self.plan("--cache", "int8")["cache_type"], "int8")
+
+    def test_a_plan_adds_up(self):
+        plan = self.plan("--memory", "400M")
+        self.assertEqual(plan["tokens"], plan["blocks"] * plan["block_tokens"])
+        self.assertEqual(plan["cache_bytes"], plan["tokens"] * plan["bytes_per_token"])
+        self.assertLessEqual(plan["weight_bytes"] + plan["activation_bytes"] +
+                             plan["reserved_bytes"] + plan["cache_bytes"], plan["limit_bytes"])
+        self.assertTrue(any(row["at_once"] > 0 for row in plan["sequences"]))
+
+
 class Answers(Serve):
 
     def test_a_completion_is_the_same_alone_in_company_and_again(self):

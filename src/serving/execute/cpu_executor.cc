@@ -18,8 +18,9 @@
 namespace longrun::serving {
 namespace {
 
-ModelShape ShapeOf(const ModelConfig& c, const CpuWeights& w) {
+ModelShape ShapeOf(const ModelConfig& c, const CpuWeights& w, WeightType type) {
   ModelShape shape = ShapeOf(c);
+  shape.f32_weights = type == WeightType::kF32;
   shape.parameters = w.parameters;
   shape.weight_bytes = shape.weight_bytes_per_step = w.packed_bytes;
   return shape;
@@ -32,7 +33,7 @@ class CpuExecutor : public Executor {
       : config_(std::move(config)),
         pool_(std::move(pool)),
         weights_(std::move(weights)),
-        shape_(ShapeOf(config_, *weights_)),
+        shape_(ShapeOf(config_, *weights_, type)),
         step_(config_, *weights_, type, kernels, *pool_) {}
 
   const ModelShape& shape() const override { return shape_; }

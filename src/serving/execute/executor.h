@@ -35,6 +35,7 @@ struct ModelShape {
   int64_t context = 0;  // the longest sequence
 
   int64_t parameters = 0;    // all
+  bool f32_weights = false;  // those of the products; else in bf16, f16 or int8
   int64_t weight_bytes = 0;  // as held in memory
   // Weights read for every step, whatever the batch: all but embedding rows that are looked up.
   int64_t weight_bytes_per_step = 0;

@@ -19,8 +19,9 @@
 namespace longrun::serving {
 namespace {
 
-ModelShape ShapeWith(const ModelConfig& config, const TorchWeights& weights) {
+ModelShape ShapeWith(const ModelConfig& config, const TorchWeights& weights, at::ScalarType type) {
   ModelShape shape = ShapeOf(config);
+  shape.f32_weights = type == at::kFloat;
   shape.parameters = weights.parameters;
   shape.weight_bytes = weights.bytes;
   shape.weight_bytes_per_step = weights.bytes - weights.looked_up_bytes;
@@ -34,7 +35,7 @@ class TorchExecutor : public Executor {
       : config_(std::move(config)),
         weights_(std::move(weights)),
         device_(device),
-        shape_(ShapeWith(config_, *weights_)),
+        shape_(ShapeWith(config_, *weights_, type)),
         step_(config_, *weights_, device, type),
         pool_(threads > 0 ? threads : UsableCpus()) {}
 

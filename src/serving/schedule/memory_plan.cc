@@ -48,6 +48,8 @@ std::vector<std::string> Advice(const MemoryQuestion& q) {
   return advice;
 }
 
+}  // namespace
+
 const char* NameOf(KvType type) {
   switch (type) {
     case KvType::kF32:
@@ -59,8 +61,6 @@ const char* NameOf(KvType type) {
   }
   return "";
 }
-
-}  // namespace
 
 absl::StatusOr<MemoryPlan> PlanMemory(const MemoryQuestion& q) {
   if (q.block_tokens < 1 || q.shape.context < 1 || q.max_sequences < 1) {

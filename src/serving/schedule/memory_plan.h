@@ -46,6 +46,9 @@ struct MemoryPlan {
 // memory otherwise.
 absl::StatusOr<MemoryPlan> PlanMemory(const MemoryQuestion& question);
 
+// "f32", "bf16" or "int8".
+const char* NameOf(KvType type);
+
 // The table that is printed at start.
 std::string Table(const MemoryPlan& plan);
 
