@@ -1,24 +1,20 @@
 // Tokens a second of an executor, beside what the device allows: a prompt of 512 tokens, decoding
 // alone, and decoding 8, 16 and 32 sequences at once after prompts of 128.
 //
-//   serving_throughput [--device cpu|torch:cpu|cuda|cuda:N] [FOLDER] [f32|bf16|f16|int8 …]
+//   serving_throughput [--device cpu|torch:cpu|cuda|cuda:N] FOLDER [f32|bf16|f16|int8 …]
 //
 // cpu: CpuExecutor; the others: TorchExecutor, where this was built with libtorch.
-// FOLDER: a GPT-2 or Llama folder; by default a GPT-2 of 124M with random weights, which is written
-// to the temporary folder where it is not there yet.
+// FOLDER: a GPT-2 or Llama folder; bench/random_gpt2.py writes one of 124M with random weights.
 
 #include <fmt/core.h>
 
-#include <cmath>
-#include <cstring>
-#include <filesystem>
+#include <algorithm>
+
 #include <string>
 #include <vector>
 
-#include "base/file.h"
 #include "base/random.h"
 #include "base/time.h"
-#include "model/safetensors.h"
 #include "serving/execute/ceilings.h"
 #include "serving/execute/cpu_executor.h"
 #ifdef LR_BENCH_TORCH
@@ -27,62 +23,6 @@
 
 namespace longrun::serving {
 namespace {
-
-constexpr int64_t kLayers = 12, kWidth = 768, kContext = 1024, kVocab = 50257;
-
-absl::Status WriteRandomGpt2(const std::string& folder) {
-  struct Tensor {
-    std::string name;
-    std::vector<int64_t> shape;
-    std::vector<float> values;
-  };
-  std::vector<Tensor> tensors;
-  Random random(1);
-  const auto add = [&](const std::string& name, std::vector<int64_t> shape, float mean, float std) {
-    int64_t n = 1;
-    for (const int64_t size : shape) n *= size;
-    Tensor tensor = {name, std::move(shape), std::vector<float>(static_cast<size_t>(n))};
-    for (float& v : tensor.values) {
-      v = mean + std * 3.46f * (static_cast<float>(random.Uniform()) - 0.5f);
-    }
-    tensors.push_back(std::move(tensor));
-  };
-  const auto linear = [&](const std::string& stem, int64_t in, int64_t out) {
-    add(stem + ".weight", {in, out}, 0, 0.02f);
-    add(stem + ".bias", {out}, 0, 0.01f);
-  };
-  const auto norm = [&](const std::string& stem) {
-    add(stem + ".weight", {kWidth}, 1, 0.1f);
-    add(stem + ".bias", {kWidth}, 0, 0.1f);
-  };
-  add("wte.weight", {kVocab, kWidth}, 0, 0.02f);
-  add("wpe.weight", {kContext, kWidth}, 0, 0.01f);
-  for (int64_t i = 0; i < kLayers; ++i) {
-    const std::string h = "h." + std::to_string(i);
-    norm(h + ".ln_1");
-    linear(h + ".attn.c_attn", kWidth, 3 * kWidth);
-    linear(h + ".attn.c_proj", kWidth, kWidth);
-    norm(h + ".ln_2");
-    linear(h + ".mlp.c_fc", kWidth, 4 * kWidth);
-    linear(h + ".mlp.c_proj", 4 * kWidth, kWidth);
-  }
-  norm("ln_f");
-  LR_RETURN_IF_ERROR(MakeFolder(folder));
-  std::vector<model::TensorToWrite> to_write;
-  for (const Tensor& t : tensors) {
-    to_write.push_back({.name = t.name,
-                        .dtype = model::DType::kF32,
-                        .shape = t.shape,
-                        .bytes = std::as_bytes(std::span(t.values))});
-  }
-  LR_RETURN_IF_ERROR(model::WriteSafetensors(folder + "/model.safetensors", to_write).status());
-  return WriteFileAtomically(
-      folder + "/config.json",
-      fmt::format(R"({{"model_type": "gpt2", "n_layer": {}, "n_head": 12, "n_embd": {},
-                      "n_positions": {}, "vocab_size": {}}})",
-                  kLayers, kWidth, kContext, kVocab) +
-          "\n");
-}
 
 class Runner {
  public:
@@ -203,18 +143,18 @@ absl::Status Measure(const std::string& device, const std::string& folder, const
 }
 
 absl::Status Main(std::vector<std::string> arguments) {
-  std::string folder = (std::filesystem::temp_directory_path() / "longrun_gpt2_124m").string();
   std::string device = "cpu";
   if (arguments.size() >= 2 && arguments[0] == "--device") {
     device = arguments[1];
     arguments.erase(arguments.begin(), arguments.begin() + 2);
   }
-  if (!arguments.empty() && std::filesystem::is_directory(arguments[0])) {
-    folder = arguments[0];
-    arguments.erase(arguments.begin());
-  } else if (!std::filesystem::exists(folder + "/config.json")) {
-    LR_RETURN_IF_ERROR(WriteRandomGpt2(folder));
+  if (arguments.empty()) {
+    return absl::InvalidArgumentError(
+        "serving_throughput [--device D] FOLDER [TYPE …]: which model? "
+        "bench/random_gpt2.py FOLDER writes one");
   }
+  const std::string folder = arguments[0];
+  arguments.erase(arguments.begin());
   if (arguments.empty() && device != "cpu") arguments = {"bf16", "f32"};
   if (arguments.empty()) arguments = {"bf16", "f32", "int8"};
   LR_ASSIGN_OR_RETURN(const Ceilings ceilings, CeilingsOf(device));

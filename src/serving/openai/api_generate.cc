@@ -129,6 +129,26 @@ std::function<void(const Usage&)> Api::State::Settler(const Exchange& exchange, 
   };
 }
 
+void Api::State::Generate(Exchange exchange, const GenerationFields& wanted, const std::string& id,
+                          ReplyMaker* format, GenerationPlan plan) {
+  const std::optional<double> charged = Admit(&exchange, plan.requests);
+  if (!charged) return;
+  plan.format = format({id, Now().us / 1'000'000, wanted.model, wanted.sampling.top_logprobs >= 0,
+                        wanted.include_usage},
+                       tokenizer);
+  plan.stream = wanted.stream;
+  plan.usage_chunk = wanted.include_usage;
+  if (wanted.format.kind != FormatKind::kText) plan.blamed_param = "response_format";
+  plan.headers = exchange.headers;
+  plan.settled = Settler(exchange, *charged);
+  const auto choices = static_cast<int64_t>(plan.requests.size()) * wanted.choices;
+  plan.accepted = [self = shared_from_this(), id,
+                   record = CompletionRecord{TenantName(exchange), wanted.model, choices}] {
+    self->recent.Add(id, record);
+  };
+  std::make_shared<Generation>(engine, std::move(plan), exchange.responder)->Start();
+}
+
 void Api::State::Chat(Exchange exchange) {
   json body;
   ApiError error;
@@ -153,21 +173,7 @@ void Api::State::Chat(Exchange exchange) {
   const std::string id = "chatcmpl-" + RandomName(24);
   GenerationPlan plan;
   plan.requests.push_back(RequestOf(exchange, wanted, id, std::move(prompt), max_tokens));
-  const std::optional<double> charged = Admit(&exchange, plan.requests);
-  if (!charged) return;
-  plan.format = ChatReply({id, Now().us / 1'000'000, wanted.model,
-                           wanted.sampling.top_logprobs >= 0, wanted.include_usage},
-                          tokenizer);
-  plan.stream = wanted.stream;
-  plan.usage_chunk = wanted.include_usage;
-  if (wanted.format.kind != FormatKind::kText) plan.blamed_param = "response_format";
-  plan.headers = exchange.headers;
-  plan.settled = Settler(exchange, *charged);
-  plan.accepted = [self = shared_from_this(), id,
-                   record = CompletionRecord{TenantName(exchange), wanted.model, wanted.choices}] {
-    self->recent.Add(id, record);
-  };
-  std::make_shared<Generation>(engine, std::move(plan), exchange.responder)->Start();
+  Generate(std::move(exchange), wanted, id, ChatReply, std::move(plan));
 }
 
 void Api::State::Completions(Exchange exchange) {
@@ -202,22 +208,7 @@ void Api::State::Completions(Exchange exchange) {
     plan.requests.back().prompt_logprobs = request.echo && wanted.sampling.top_logprobs >= 0;
     if (wanted.seed) plan.requests.back().sampling.seed = *wanted.seed + i;
   }
-  const std::optional<double> charged = Admit(&exchange, plan.requests);
-  if (!charged) return;
-  plan.format = CompletionReply({id, Now().us / 1'000'000, wanted.model,
-                                 wanted.sampling.top_logprobs >= 0, wanted.include_usage},
-                                tokenizer);
-  plan.stream = wanted.stream;
-  plan.usage_chunk = wanted.include_usage;
-  if (wanted.format.kind != FormatKind::kText) plan.blamed_param = "response_format";
-  plan.headers = exchange.headers;
-  plan.settled = Settler(exchange, *charged);
-  const auto choices = static_cast<int64_t>(request.prompts.size()) * wanted.choices;
-  plan.accepted = [self = shared_from_this(), id,
-                   record = CompletionRecord{TenantName(exchange), wanted.model, choices}] {
-    self->recent.Add(id, record);
-  };
-  std::make_shared<Generation>(engine, std::move(plan), exchange.responder)->Start();
+  Generate(std::move(exchange), wanted, id, CompletionReply, std::move(plan));
 }
 
 void Api::State::Embeddings(Exchange exchange) {

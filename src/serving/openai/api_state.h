@@ -11,6 +11,7 @@
 
 #include "serving/openai/api.h"
 #include "serving/openai/api_error.h"
+#include "serving/openai/generation.h"
 #include "serving/openai/rate_limits.h"
 #include "serving/openai/recent_completions.h"
 #include "serving/openai/requests.h"
@@ -66,6 +67,9 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
   // Charges the tenant; nothing, having answered 429, where it is over its limit.
   std::optional<double> Admit(Exchange* exchange, const std::vector<GenerationRequest>& requests);
   std::function<void(const Usage&)> Settler(const Exchange& exchange, double charged);
+  // What chat and completions end in: charged, remembered for feedback, started.
+  void Generate(Exchange exchange, const GenerationFields& wanted, const std::string& id,
+                ReplyMaker* format, GenerationPlan plan);
   Time Now();
   Utilisation RecentUtilisation(const EngineStats& stats);
 

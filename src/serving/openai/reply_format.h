@@ -44,6 +44,7 @@ class ReplyFormat {
 std::unique_ptr<ReplyFormat> ChatReply(const ReplyHead& head, const model::Tokenizer* tokenizer);
 std::unique_ptr<ReplyFormat> CompletionReply(const ReplyHead& head,
                                              const model::Tokenizer* tokenizer);
+using ReplyMaker = decltype(ChatReply);
 
 // Code points of valid UTF-8.
 int64_t CharacterCount(std::string_view text);
