@@ -30,22 +30,21 @@ struct OfF32 {
   }
 };
 
-#if defined(__AVX512BF16__)
-
 struct OfBF16 {
   static constexpr int64_t kStepBytes = kPanel * 4;
   struct Step {
-    __m512bh w[2];
+    Pairs w[2];
   };
   static inline Step LoadStep(const std::byte* at) {
-    return {{(__m512bh)_mm512_loadu_si512(at), (__m512bh)_mm512_loadu_si512(at + 64)}};
+    return {{PairsOf(LoadWords(at)), PairsOf(LoadWords(at + kLanes * 4))}};
   }
   static inline void Add(Vec* sums, const Step& step, uint32_t word) {
-    const __m512bh x = (__m512bh)_mm512_set1_epi32(static_cast<int>(word));
-    sums[0] = (Vec)_mm512_dpbf16_ps((__m512)sums[0], x, step.w[0]);
-    sums[1] = (Vec)_mm512_dpbf16_ps((__m512)sums[1], x, step.w[1]);
+    sums[0] = AddPairs(sums[0], step.w[0], word);
+    sums[1] = AddPairs(sums[1], step.w[1], word);
   }
 };
+
+#if defined(__AVX512BF16__)
 
 // A byte is a sign and seven bits of magnitude. Two tables of 128 bytes give the high and the low
 // byte of the magnitude as bf16, which is exact; interleaved, they are pairs.
@@ -74,7 +73,8 @@ struct OfInt8 {
                                             _mm512_load_si512(kByteTables.high + 64));
     const __m512i sign = _mm512_set1_epi8(static_cast<char>(0x80));
     high = _mm512_ternarylogic_epi32(high, bytes, sign, 0xf8);  // high | (bytes & sign)
-    return {{(__m512bh)_mm512_unpacklo_epi8(low, high), (__m512bh)_mm512_unpackhi_epi8(low, high)}};
+    return {{PairsOf((Words)_mm512_unpacklo_epi8(low, high)),
+             PairsOf((Words)_mm512_unpackhi_epi8(low, high))}};
   }
   static inline void Add(Vec* sums, const Step& step, uint32_t word) {
     OfBF16::Add(sums, step, word);
@@ -92,29 +92,6 @@ inline int64_t PackedPlace(int64_t column, int64_t half) {
 
 #else
 
-struct OfBF16 {
-  static constexpr int64_t kStepBytes = kPanel * 4;
-  struct Step {
-    Vec even[2], odd[2];
-  };
-  static inline Step LoadStep(const std::byte* at) {
-    Step step;
-    for (int z = 0; z < 2; ++z) {
-      const Words w = LoadWords(at + z * kLanes * 4);
-      step.even[z] = AsFloats(w << 16);
-      step.odd[z] = AsFloats(w & SplatWord(0xffff0000u));
-    }
-    return step;
-  }
-  static inline void Add(Vec* sums, const Step& step, uint32_t word) {
-    const Vec even = AsFloats(SplatWord(word << 16));
-    const Vec odd = AsFloats(SplatWord(word & 0xffff0000u));
-    for (int z = 0; z < 2; ++z) {
-      sums[z] = Fma(odd, step.odd[z], Fma(even, step.even[z], sums[z]));
-    }
-  }
-};
-
 struct OfInt8 {
   static constexpr int64_t kStepBytes = kPanel * 2;
   using Step = OfBF16::Step;
@@ -127,8 +104,7 @@ struct OfInt8 {
   static inline Step LoadStep(const std::byte* at) {
     Step step;
     for (int z = 0; z < 2; ++z) {
-      step.even[z] = Expand(at + z * kLanes);
-      step.odd[z] = Expand(at + kPanel + z * kLanes);
+      step.w[z] = {Expand(at + z * kLanes), Expand(at + kPanel + z * kLanes)};
     }
     return step;
   }
@@ -142,20 +118,25 @@ inline int64_t PackedPlace(int64_t column, int64_t half) { return half * kPanel 
 
 #endif
 
-constexpr int64_t kAheadBytes = 4096;  // fetched ahead of the weights' stream
+// Weights that a tile fetches while it computes: `step_bytes` for each of its steps.
+struct Ahead {
+  const std::byte* from;
+  int64_t step_bytes;
+};
+constexpr int64_t kAheadBytes = 4096;  // in front of a panel that is walked once
 
 // sums [M, kPanel] = x · panelᵀ; x: word s of row i at x[s·stride + i].
 template <class W, int M>
 inline void Tile(const uint32_t* __restrict x, int64_t stride, const std::byte* __restrict panel,
-                 int64_t steps, float* __restrict to) {
+                 int64_t steps, Ahead ahead, float* __restrict to) {
   Vec sums[M][2];
 #pragma GCC unroll 16
   for (int i = 0; i < M; ++i) sums[i][0] = sums[i][1] = Vec{};
   for (int64_t s = 0; s < steps; ++s) {
-    const std::byte* at = panel + s * W::kStepBytes;
-    __builtin_prefetch(at + kAheadBytes);
-    if constexpr (W::kStepBytes > 64) __builtin_prefetch(at + kAheadBytes + 64);
-    const auto step = W::LoadStep(at);
+    const std::byte* fetched = ahead.from + s * ahead.step_bytes;
+    __builtin_prefetch(fetched);
+    if constexpr (W::kStepBytes > 64) __builtin_prefetch(fetched + 64);
+    const auto step = W::LoadStep(panel + s * W::kStepBytes);
 #pragma GCC unroll 16
     for (int i = 0; i < M; ++i) W::Add(sums[i], step, x[s * stride + i]);
   }
@@ -168,10 +149,10 @@ inline void Tile(const uint32_t* __restrict x, int64_t stride, const std::byte* 
 
 template <class W, int M = kMaxRows>
 inline void AnyTile(int64_t rows, const uint32_t* x, const std::byte* panel, int64_t steps,
-                    float* to) {
+                    Ahead ahead, float* to) {
   if constexpr (M > 0) {
-    if (rows == M) return Tile<W, M>(x, M, panel, steps, to);
-    return AnyTile<W, M - 1>(rows, x, panel, steps, to);
+    if (rows == M) return Tile<W, M>(x, M, panel, steps, ahead, to);
+    return AnyTile<W, M - 1>(rows, x, panel, steps, ahead, to);
   }
 }
 
@@ -238,9 +219,17 @@ void ProductOf(const Product& p, int64_t panel_begin, int64_t panel_end) {
   for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
     const std::byte* weights = p.w->data + panel * p.w->panel_bytes;
     const float* scales = p.w->scales == nullptr ? nullptr : p.w->scales + panel * kPanel;
+    // A panel that is walked many times is near from the second on: each walk fetches its share of
+    // the next panel, so that memory is read evenly.
+    const int64_t share_bytes = steps * W::kStepBytes / tiles;
+    const std::byte* next = panel + 1 < panel_end ? weights + p.w->panel_bytes : weights;
+    Ahead ahead = {weights + kAheadBytes, W::kStepBytes};
+    if (tiles > 1) ahead = {next, W::kStepBytes / tiles};
     for (int64_t row = 0; row < p.rows; row += tile_rows) {
       const int64_t rows = p.rows - row < tile_rows ? p.rows - row : tile_rows;
-      AnyTile<W>(rows, static_cast<const uint32_t*>(p.x) + row * steps, weights, steps, sums);
+      AnyTile<W>(rows, static_cast<const uint32_t*>(p.x) + row * steps, weights, steps, ahead,
+                 sums);
+      if (tiles > 1) ahead.from += share_bytes;
       for (int64_t i = 0; i < rows; ++i) {
         Finish(p, panel, sums + i * kPanel,
                static_cast<std::byte*>(p.out) + (row + i) * out_row_bytes, scales);
@@ -307,7 +296,7 @@ double SpinOn(int64_t tiles) {
   alignas(64) float sums[kMaxRows * kPanel];
   alignas(64) uint32_t x[kMaxRows * kSteps] = {};
   for (int64_t i = 0; i < tiles; ++i) {
-    Tile<W, kMaxRows>(x, kMaxRows, panel, kSteps, sums);
+    Tile<W, kMaxRows>(x, kMaxRows, panel, kSteps, {panel, W::kStepBytes}, sums);
     asm volatile("" : : "r"(panel), "r"(x), "r"(sums) : "memory");  // none may be left out
   }
   const double products = static_cast<double>(kMaxRows * kPanel * kSteps * tiles);

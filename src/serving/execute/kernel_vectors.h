@@ -51,23 +51,58 @@ inline Vec Fma(Vec a, Vec b, Vec c) {
 #endif
 }
 
-// The lanes' sum, halves added to halves.
-inline float SumLanes(Vec v) {
-  float lanes[kLanes];
-  StoreVec(lanes, v);
-  for (int n = kLanes / 2; n > 0; n /= 2) {
-    for (int i = 0; i < n; ++i) lanes[i] += lanes[i + n];
-  }
-  return lanes[0];
+// Lane i of the result is lane i ^ kBy of v.
+template <int kBy>
+inline Vec Swap(Vec v) {
+  typedef int32_t Places __attribute__((vector_size(kLanes * 4)));
+  Places places;
+  for (int i = 0; i < kLanes; ++i) places[i] = i ^ kBy;
+  return __builtin_shuffle(v, places);
 }
 
-inline float MaxLanes(Vec v) {
-  float lanes[kLanes];
-  StoreVec(lanes, v);
-  float top = lanes[0];
-  for (int i = 1; i < kLanes; ++i) top = top < lanes[i] ? lanes[i] : top;
-  return top;
+// The lanes' sum, halves added to halves.
+template <int kBy = kLanes / 2>
+inline float SumLanes(Vec v) {
+  if constexpr (kBy == 0) {
+    return v[0];
+  } else {
+    return SumLanes<kBy / 2>(v + Swap<kBy>(v));
+  }
 }
+
+inline Vec MaxVec(Vec a, Vec b) { return a < b ? b : a; }
+
+template <int kBy = kLanes / 2>
+inline float MaxLanes(Vec v) {
+  if constexpr (kBy == 0) {
+    return v[0];
+  } else {
+    return MaxLanes<kBy / 2>(MaxVec(v, Swap<kBy>(v)));
+  }
+}
+
+// A pair of bf16 in each lane, the first in the low half, as operands of AddPairs.
+#if defined(__AVX512BF16__)
+struct Pairs {
+  __m512bh both;
+};
+inline Pairs PairsOf(Words w) { return {(__m512bh)w}; }
+inline Vec AddPairs(Vec sum, const Pairs& pairs, uint32_t word) {
+  const __m512bh x = (__m512bh)_mm512_set1_epi32(static_cast<int>(word));
+  return (Vec)_mm512_dpbf16_ps((__m512)sum, x, pairs.both);
+}
+#else
+struct Pairs {
+  Vec even, odd;
+};
+inline Pairs PairsOf(Words w) { return {AsFloats(w << 16), AsFloats(w & SplatWord(0xffff0000u))}; }
+// sum + the products of each lane's pair and that of `word`.
+inline Vec AddPairs(Vec sum, const Pairs& pairs, uint32_t word) {
+  const Vec even = AsFloats(SplatWord(word << 16));
+  const Vec odd = AsFloats(SplatWord(word & 0xffff0000u));
+  return Fma(odd, pairs.odd, Fma(even, pairs.even, sum));
+}
+#endif
 
 }  // namespace
 }  // namespace longrun::serving
