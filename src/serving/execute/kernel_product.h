@@ -220,9 +220,9 @@ void ProductOf(const Product& p, int64_t panel_begin, int64_t panel_end) {
     const std::byte* weights = p.w->data + panel * p.w->panel_bytes;
     const float* scales = p.w->scales == nullptr ? nullptr : p.w->scales + panel * kPanel;
     // A panel that is walked many times is near from the second on: each walk fetches its share of
-    // the next panel, so that memory is read evenly.
+    // what follows, the next panel or the next matrix, so that memory is read evenly.
     const int64_t share_bytes = steps * W::kStepBytes / tiles;
-    const std::byte* next = panel + 1 < panel_end ? weights + p.w->panel_bytes : weights;
+    const std::byte* next = weights + p.w->panel_bytes;
     Ahead ahead = {weights + kAheadBytes, W::kStepBytes};
     if (tiles > 1) ahead = {next, W::kStepBytes / tiles};
     for (int64_t row = 0; row < p.rows; row += tile_rows) {
