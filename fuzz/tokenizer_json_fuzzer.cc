@@ -9,7 +9,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using longrun::model::Tokenizer;
   const std::string_view input(reinterpret_cast<const char*>(data), size);
-  const auto tokenizer = longrun::model::ParseTokenizerJson(input, "input", std::nullopt);
+  const auto tokenizer = longrun::model::ParseTokenizerJson(input, "input", "");
   if (!tokenizer.ok()) return 0;
   for (const std::string_view text :
        {std::string_view("The  quick,\n\n brown fox's 12345 \xE4\xB8\x96\xFF <|endoftext|>"),

@@ -289,8 +289,7 @@ absl::Status SaveHfFolder(const Gpt& gpt, const std::string& folder, const HfExt
 
 absl::StatusOr<GptConfig> ReadHfConfig(const std::string& folder) {
   const std::string path = folder + "/config.json";
-  LR_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, int64_t{1} << 20));
-  LR_ASSIGN_OR_RETURN(const Json json, ParseStrictJson(text, path));
+  LR_ASSIGN_OR_RETURN(const Json json, ReadStrictJson(path, int64_t{1} << 20));
   if (!json.is_object()) return absl::InvalidArgumentError(path + ": is not a JSON object");
   ConfigReader reader(json, path);
   GptConfig config;

@@ -3,7 +3,6 @@
 #include <filesystem>
 #include <utility>
 
-#include "base/file.h"
 #include "model/safetensors.h"
 #include "model/strict_json.h"
 
@@ -17,8 +16,7 @@ constexpr char kIndex[] = "model.safetensors.index.json";
 
 // Tensor name → name of the shard beside the index.
 absl::StatusOr<std::map<std::string, std::string>> ReadIndex(const std::string& path) {
-  LR_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kSafetensorsHeaderLimit));
-  LR_ASSIGN_OR_RETURN(const json index, ParseStrictJson(text, path));
+  LR_ASSIGN_OR_RETURN(const json index, ReadStrictJson(path, kSafetensorsHeaderLimit));
   if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object()) {
     return absl::InvalidArgumentError(
         fmt::format("{}: an object with \"weight_map\": {{tensor: file}} is right", path));

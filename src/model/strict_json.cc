@@ -2,9 +2,11 @@
 
 #include <fmt/core.h>
 
+#include <filesystem>
 #include <stdexcept>
 #include <vector>
 
+#include "base/file.h"
 #include "model/view_hash.h"
 
 namespace longrun::model {
@@ -53,6 +55,21 @@ absl::StatusOr<Json> ParseStrict(std::string_view text, const std::string& name)
 
 absl::StatusOr<json> ParseStrictJson(std::string_view text, const std::string& name) {
   return ParseStrict<json>(text, name);
+}
+
+absl::StatusOr<json> ReadStrictJson(const std::string& path, int64_t limit_bytes) {
+  LR_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, limit_bytes));
+  return ParseStrictJson(text, path);
+}
+
+absl::StatusOr<json> ReadObjectIfThere(const std::string& path, int64_t limit_bytes) {
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) return json::object();
+  LR_ASSIGN_OR_RETURN(json value, ReadStrictJson(path, limit_bytes));
+  if (!value.is_object()) {
+    return absl::InvalidArgumentError(fmt::format("{}: is not a JSON object", path));
+  }
+  return value;
 }
 
 absl::StatusOr<nlohmann::ordered_json> ParseStrictOrderedJson(std::string_view text,

@@ -2,6 +2,7 @@
 // mistake is a Status that names the file. Pure functions of any thread.
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -13,7 +14,12 @@ namespace longrun::model {
 // `name`: how messages call the text (a file's path).
 absl::StatusOr<nlohmann::json> ParseStrictJson(std::string_view text, const std::string& name);
 
-// The same, with the keys of each object in their order.
+// The same of a file of at most `limit_bytes`.
+absl::StatusOr<nlohmann::json> ReadStrictJson(const std::string& path, int64_t limit_bytes);
+// The object in such a file; an empty one where there is no file.
+absl::StatusOr<nlohmann::json> ReadObjectIfThere(const std::string& path, int64_t limit_bytes);
+
+// The first, with the keys of each object in their order.
 absl::StatusOr<nlohmann::ordered_json> ParseStrictOrderedJson(std::string_view text,
                                                               const std::string& name);
 

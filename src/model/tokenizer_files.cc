@@ -34,7 +34,7 @@ absl::Status ForEachLine(std::string_view text, F visit) {
 absl::StatusOr<Tokenizer> LoadVocabAndMerges(const std::string& vocab_path,
                                              const std::string& merges_path) {
   VocabBuilder vocab(vocab_path);
-  LR_ASSIGN_OR_RETURN(const json entries, ReadJson(vocab_path));
+  LR_ASSIGN_OR_RETURN(const json entries, ReadStrictJson(vocab_path, kLargestFile));
   LR_RETURN_IF_ERROR(vocab.AddAll(entries));
   LR_ASSIGN_OR_RETURN(const std::string merges, ReadFile(merges_path, kLargestFile));
   LR_RETURN_IF_ERROR(ForEachLine(merges, [&](int64_t number, std::string_view line) {

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -27,9 +26,9 @@ absl::StatusOr<Tokenizer> LoadVocabAndMerges(const std::string& vocab_path,
 // tokenizer_config.json beside it.
 absl::StatusOr<Tokenizer> LoadTokenizerJson(const std::string& path);
 // The same of its text; messages call it `name`. `end_of_text`: the special token that is it, where
-// <|endoftext|> is not.
+// <|endoftext|> is not; "": none.
 absl::StatusOr<Tokenizer> ParseTokenizerJson(std::string_view text, const std::string& name,
-                                             const std::optional<std::string>& end_of_text);
+                                             const std::string& end_of_text);
 
 // Lines of `base64 rank`. The merges are recovered from the ranks; <|endoftext|> takes the first id
 // free. Text is split as GPT-2 does (as r50k and p50k were; the file itself does not say).

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "model/split_regex.h"
 #include "model/strict_json.h"
+#include "model/tokenizer_config.h"
 #include "model/tokenizer_files.h"
 #include "model/vocab_builder.h"
 
@@ -230,20 +231,10 @@ absl::Status ReadRules(const std::string& path, const json& file, TextRules* rul
   return ReadPreTokenizer(path, file.value("pre_tokenizer", json()), rules);
 }
 
-// What a tokenizer_config.json names the end of text; nothing where it says nothing.
-absl::StatusOr<std::optional<std::string>> EndOfText(const std::string& config_path) {
-  LR_ASSIGN_OR_RETURN(const json config, ReadJson(config_path));
-  if (!config.is_object() || !config.contains("eos_token")) return std::nullopt;
-  const json& token = config["eos_token"];
-  const json text = token.is_object() && token.contains("content") ? token["content"] : token;
-  if (!text.is_string()) return std::nullopt;
-  return text.get<std::string>();
-}
-
 }  // namespace
 
 absl::StatusOr<Tokenizer> ParseTokenizerJson(std::string_view text, const std::string& name,
-                                             const std::optional<std::string>& end_of_text) {
+                                             const std::string& end_of_text) {
   LR_ASSIGN_OR_RETURN(const json file, ParseStrictJson(text, name));
   try {
     LR_RETURN_IF_ERROR(CheckModel(name, file));
@@ -253,7 +244,7 @@ absl::StatusOr<Tokenizer> ParseTokenizerJson(std::string_view text, const std::s
     LR_RETURN_IF_ERROR(vocab.AddAll(model["vocab"]));
     LR_RETURN_IF_ERROR(AddMerges(name, model["merges"], &vocab));
     LR_RETURN_IF_ERROR(AddAddedTokens(name, file.value("added_tokens", json()), &vocab));
-    const auto end = end_of_text.has_value() ? vocab.Find(*end_of_text) : std::nullopt;
+    const auto end = vocab.Find(end_of_text);
     if (end.has_value() && vocab.IsSpecial(*end)) vocab.rules().end_of_text = end;
     return vocab.Build();
   } catch (const json::exception& e) {  // a field of another type than its name promises
@@ -263,14 +254,9 @@ absl::StatusOr<Tokenizer> ParseTokenizerJson(std::string_view text, const std::s
 
 absl::StatusOr<Tokenizer> LoadTokenizerJson(const std::string& path) {
   LR_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kLargestFile));
-  const std::string config =
-      (std::filesystem::path(path).parent_path() / "tokenizer_config.json").string();
-  std::error_code error;
-  std::optional<std::string> end_of_text;
-  if (std::filesystem::exists(config, error)) {
-    LR_ASSIGN_OR_RETURN(end_of_text, EndOfText(config));
-  }
-  return ParseTokenizerJson(text, path, end_of_text);
+  LR_ASSIGN_OR_RETURN(const json config,
+                      ReadTokenizerConfig(std::filesystem::path(path).parent_path().string()));
+  return ParseTokenizerJson(text, path, SpecialTokenText(config, "eos_token"));
 }
 
 }  // namespace longrun::model

@@ -2,9 +2,7 @@
 
 #include <algorithm>
 
-#include "base/file.h"
 #include "model/byte_level.h"
-#include "model/strict_json.h"
 
 namespace longrun::model {
 
@@ -152,11 +150,6 @@ absl::Status AddMergeLine(const std::string& where, std::string_view line, Vocab
     return Invalid(where, "a merge is two tokens with a space between, not \"{}\"", line);
   }
   return vocab->AddMerge(where, line.substr(0, space), line.substr(space + 1));
-}
-
-absl::StatusOr<json> ReadJson(const std::string& path) {
-  LR_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kLargestFile));
-  return ParseStrictJson(text, path);
 }
 
 }  // namespace longrun::model

@@ -66,7 +66,4 @@ class VocabBuilder {
 // "left right", as merges.txt and older tokenizer.json write a merge.
 absl::Status AddMergeLine(const std::string& where, std::string_view line, VocabBuilder* vocab);
 
-// The JSON of a file of at most kLargestFile bytes.
-absl::StatusOr<nlohmann::json> ReadJson(const std::string& path);
-
 }  // namespace longrun::model

@@ -6,7 +6,6 @@
 
 #include "base/status.h"
 #include "model/tokenizer.h"
-#include "serving/prompt/chat_template.h"
 
 namespace longrun::worker {
 
@@ -16,13 +15,11 @@ struct ModelTokens {
 };
 
 // "eos_token_id" of generation_config.json, else of config.json (a number or several), and the end
-// of text of the tokenizer. `begin` is "bos_token_id" where tokenizer_config.json says
-// "add_bos_token" or tokenizer.json's post-processor puts it there. InvalidArgument names the file
-// and the field; files that are not there say nothing.
+// of text of the tokenizer. `begin` is "bos_token" or "bos_token_id" where tokenizer_config.json
+// says "add_bos_token": true, nothing where it says another, and where it does not say the
+// tokenizer's prefix. InvalidArgument names the file and the field; files that are not there say
+// nothing.
 absl::StatusOr<ModelTokens> ReadModelTokens(const std::string& folder,
                                             const model::Tokenizer& tokenizer);
-
-// The texts of bos_token and eos_token in tokenizer_config.json, for templates that print them.
-absl::StatusOr<serving::ChatTemplateOptions> TemplateTokens(const std::string& folder);
 
 }  // namespace longrun::worker

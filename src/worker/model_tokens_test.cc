@@ -44,18 +44,34 @@ TEST_F(ModelTokensTest, TheGenerationConfigGoesBeforeTheModels) {
   EXPECT_THAT(Read()->stop, ElementsAre(257, 258, 256));
 }
 
-TEST_F(ModelTokensTest, BeginsWhereTheTokenizerSaysSo) {
+TEST_F(ModelTokensTest, BeginsWhereTheConfigSaysSo) {
   Write("tokenizer_config.json", R"({"add_bos_token": true, "bos_token": "<s>"})");
   EXPECT_THAT(Read()->begin, ElementsAre(257));
   Write("tokenizer_config.json", R"({"bos_token": {"content": "<s>"}})");
   EXPECT_THAT(Read()->begin, IsEmpty());
-  Write("tokenizer.json", R"({"post_processor": {"type": "Sequence", "processors": [
-      {"type": "ByteLevel"},
-      {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {}}]}
-  ]}})");
-  EXPECT_THAT(Read()->begin, ElementsAre(257));
-  Write("tokenizer_config.json", R"({"add_bos_token": false, "bos_token": "<s>"})");
+  Write("tokenizer_config.json", R"({"add_bos_token": true})");
   EXPECT_THAT(Read()->begin, IsEmpty());
+  Write("config.json", R"({"bos_token_id": 258})");
+  EXPECT_THAT(Read()->begin, ElementsAre(258));
+}
+
+// What tokenizer.json's post-processor puts there, unless the config says otherwise.
+TEST_F(ModelTokensTest, BeginsAsTheTokenizerDoes) {
+  std::vector<std::string> texts;
+  for (model::TokenId id = 0; id < tokenizer_.vocab_size(); ++id) {
+    texts.emplace_back(tokenizer_.TokenBytes(id));
+  }
+  const auto prefixed = model::Tokenizer::Make(texts, {}, tokenizer_.specials(),
+                                               model::TextRules{.prefix = {258, 257}});
+  ASSERT_TRUE(prefixed.ok()) << prefixed.status();
+  const auto begin = [&] { return ReadModelTokens(folder_, *prefixed)->begin; };
+  EXPECT_THAT(begin(), ElementsAre(258, 257));
+  Write("tokenizer_config.json", R"({"bos_token": "<s>"})");
+  EXPECT_THAT(begin(), ElementsAre(258, 257));
+  Write("tokenizer_config.json", R"({"add_bos_token": true, "bos_token": "<s>"})");
+  EXPECT_THAT(begin(), ElementsAre(257));
+  Write("tokenizer_config.json", R"({"add_bos_token": false, "bos_token": "<s>"})");
+  EXPECT_THAT(begin(), IsEmpty());
 }
 
 TEST_F(ModelTokensTest, RefusesWhatIsNoToken) {
@@ -65,14 +81,6 @@ TEST_F(ModelTokensTest, RefusesWhatIsNoToken) {
   EXPECT_FALSE(Read().ok());
   Write("config.json", "[]");
   EXPECT_FALSE(Read().ok());
-}
-
-TEST_F(ModelTokensTest, GivesTemplatesTheirTexts) {
-  Write("tokenizer_config.json", R"({"bos_token": {"content": "<s>"}, "eos_token": "</s>"})");
-  const auto options = TemplateTokens(folder_);
-  ASSERT_TRUE(options.ok());
-  EXPECT_EQ(options->bos_token, "<s>");
-  EXPECT_EQ(options->eos_token, "</s>");
 }
 
 }  // namespace

@@ -113,7 +113,8 @@ EngineConfig ConfigOf(const ServeOptions& options, const MemoryPlan& plan, bool 
 
 absl::StatusOr<ChatTemplate> TemplateOf(const ServeOptions& options) {
   if (options.chat_template.empty()) return ChatTemplate::ForModel(options.model_dir);
-  LR_ASSIGN_OR_RETURN(const ChatTemplateOptions tokens, TemplateTokens(options.model_dir));
+  LR_ASSIGN_OR_RETURN(const ChatTemplateOptions tokens,
+                      ChatTemplate::OptionsForModel(options.model_dir));
   if (!std::filesystem::exists(options.chat_template)) {
     return ChatTemplate::BuiltIn(options.chat_template, tokens);
   }

@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/file.h"
 #include "base/nearest.h"
-#include "model/strict_json.h"
+#include "model/tokenizer_config.h"
 #include "serving/prompt/jinja_run.h"
 
 namespace longrun::serving {
@@ -16,7 +16,6 @@ using nlohmann::json;
 namespace fs = std::filesystem;
 
 constexpr int64_t kLargestSource = 1 << 20;
-constexpr int64_t kLargestConfig = 64 << 20;
 
 struct BuiltInTemplate {
   std::string_view name;
@@ -66,14 +65,9 @@ const std::vector<BuiltInTemplate>& BuiltIns() {
   return *all;
 }
 
-// A token's text, as tokenizer_config.json gives it: text, or {"content": text}.
-std::string TokenText(const json& config, const char* key) {
-  if (!config.contains(key)) return "";
-  const json& token = config[key];
-  if (token.is_string()) return token.get<std::string>();
-  if (token.is_object() && token.contains("content") && token["content"].is_string())
-    return token["content"].get<std::string>();
-  return "";
+ChatTemplateOptions OptionsOf(const json& config) {
+  return {.bos_token = model::SpecialTokenText(config, "bos_token"),
+          .eos_token = model::SpecialTokenText(config, "eos_token")};
 }
 
 // "" where there is none. Some folders name several: "default" counts.
@@ -151,17 +145,16 @@ absl::StatusOr<ChatTemplate> ChatTemplate::BuiltIn(const std::string& name,
                                                  DidYouMean(name, names)));
 }
 
+absl::StatusOr<ChatTemplateOptions> ChatTemplate::OptionsForModel(const std::string& folder) {
+  LR_ASSIGN_OR_RETURN(const json config, model::ReadTokenizerConfig(folder));
+  return OptionsOf(config);
+}
+
 absl::StatusOr<ChatTemplate> ChatTemplate::ForModel(const std::string& folder) {
   const fs::path config_path = fs::path(folder) / "tokenizer_config.json";
   const fs::path template_path = fs::path(folder) / "chat_template.jinja";
-  json config = json::object();
-  if (fs::exists(config_path)) {
-    LR_ASSIGN_OR_RETURN(const std::string text, ReadFile(config_path.string(), kLargestConfig));
-    LR_ASSIGN_OR_RETURN(config, model::ParseStrictJson(text, config_path.string()));
-    if (!config.is_object())
-      return absl::InvalidArgumentError(absl::StrCat(config_path.string(), ": no JSON object"));
-  }
-  const ChatTemplateOptions options{TokenText(config, "bos_token"), TokenText(config, "eos_token")};
+  LR_ASSIGN_OR_RETURN(const json config, model::ReadTokenizerConfig(folder));
+  const ChatTemplateOptions options = OptionsOf(config);
   std::string name = config_path.string() + ": chat_template";
   LR_ASSIGN_OR_RETURN(std::string source, TemplateText(config, config_path.string()));
   if (fs::exists(template_path)) {

@@ -44,6 +44,8 @@ class ChatTemplate {
                                               const ChatTemplateOptions& options);
   // The folder's own, else plain.
   static absl::StatusOr<ChatTemplate> ForModel(const std::string& folder);
+  // Of tokenizer_config.json, for another template than the folder's own.
+  static absl::StatusOr<ChatTemplateOptions> OptionsForModel(const std::string& folder);
 
   // With the beginning of the assistant's answer at the end. `variables`: an object of further ones
   // (enable_thinking …); those of its own cannot be set. InvalidArgument: the template refuses the

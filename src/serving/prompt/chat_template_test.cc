@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -172,6 +173,33 @@ TEST(ChatTemplateTest, CallersCannotSetTheTemplatesOwnVariables) {
                           "{{ messages | length }}{{ mine }}"),
                      Messages(), variables),
             "<s></s>True47");
+}
+
+TEST(ChatTemplateTest, AFolderGivesItsTemplateAndTheTextsOfItsTokens) {
+  const std::string folder = testing::TempDir() + "chat_template_test";
+  std::filesystem::remove_all(folder);
+  ASSERT_TRUE(MakeFolder(folder).ok());
+  const auto write = [&](const std::string& name, const std::string& text) {
+    ASSERT_TRUE(WriteFileAtomically(folder + "/" + name, text).ok());
+  };
+  const auto texts = [&] {
+    const auto options = ChatTemplate::OptionsForModel(folder);
+    return options.ok() ? options->bos_token + "," + options->eos_token
+                        : std::string(options.status().message());
+  };
+  EXPECT_EQ(texts(), ",");
+  EXPECT_EQ(ChatTemplate::ForModel(folder)->name(), "plain");
+  write("tokenizer_config.json", R"({"bos_token": {"content": "<s>"}, "eos_token": "</s>",
+      "chat_template": "{{ bos_token }}1{{ eos_token }}"})");
+  EXPECT_EQ(texts(), "<s>,</s>");
+  EXPECT_EQ(Rendered(ChatTemplate::ForModel(folder)), "<s>1</s>");
+  write("chat_template.jinja", "{{ bos_token }}2");
+  EXPECT_EQ(Rendered(ChatTemplate::ForModel(folder)), "<s>2");
+  write("tokenizer_config.json", R"({"bos_token": null, "eos_token": {"content": 7}})");
+  EXPECT_EQ(texts(), ",");
+  write("tokenizer_config.json", "[]");
+  EXPECT_EQ(texts(), folder + "/tokenizer_config.json: is not a JSON object");
+  EXPECT_FALSE(ChatTemplate::ForModel(folder).ok());
 }
 
 TEST(ChatTemplateTest, ErrorsNameTheTemplateAndTheLine) {
