@@ -23,6 +23,7 @@
 #include "absl/strings/strip.h"
 #include "agent/control_link.h"
 #include "agent/members.h"
+#include "base/blocked_signals.h"
 #include "base/codec.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -96,12 +97,8 @@ absl::Status Agent::Lock() {
 absl::Status Agent::WatchSignals() {
   ::signal(SIGPIPE, SIG_IGN);
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int number : {SIGCHLD, SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, number);
-  // Before any thread is made, so that it holds for all of them.
-  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  signals_ = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  const BlockedSignals signals({SIGCHLD, SIGTERM, SIGINT, SIGHUP});  // before any thread is made
+  signals_ = ::signalfd(-1, &signals.set(), SFD_CLOEXEC | SFD_NONBLOCK);
   if (signals_ < 0) return absl::ErrnoToStatus(errno, "cannot make a signalfd");
   loop_.Add(signals_, EPOLLIN, [this](uint32_t) { OnSignal(); });
   return absl::OkStatus();

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "api/server.h"
+#include "base/blocked_signals.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/exit_code.h"
@@ -22,26 +23,6 @@ namespace {
 
 // Ranks that were asked to end may save a checkpoint for so long.
 constexpr Duration kGrace = Duration::Seconds(10);
-
-// Signals that end the controller, taken by its main thread alone. Blocked before any thread
-// starts.
-class EndSignals {
- public:
-  EndSignals() {
-    sigemptyset(&set_);
-    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set_, signal);
-    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
-  }
-  // The signal that came within `patience`, or 0.
-  int Wait(Duration patience) const {
-    const timespec timeout{patience.us / 1'000'000, (patience.us % 1'000'000) * 1000};
-    const int signal = sigtimedwait(&set_, nullptr, &timeout);
-    return signal > 0 ? signal : 0;
-  }
-
- private:
-  sigset_t set_;
-};
 
 engine::LocalOptions EngineOptions(const ControllerOptions& options) {
   engine::LocalOptions local;
@@ -64,8 +45,8 @@ void ReportDamage(const control::Journal& journal) {
 }
 
 // Serves until it is told to end; true: ranks are to be killed, not asked.
-bool Serve(const EndSignals& signals, const api::Server& server, const control::Service& control,
-           absl::Status& failure) {
+bool Serve(const BlockedSignals& signals, const api::Server& server,
+           const control::Service& control, absl::Status& failure) {
   while (!server.shutdown_requested()) {
     const int signal = signals.Wait(Duration::Millis(100));
     if (signal != 0) {
@@ -87,7 +68,7 @@ int Fail(const absl::Status& status, int code) {
   return code;
 }
 
-int ServeJournal(const ControllerOptions& options, const EndSignals& signals,
+int ServeJournal(const ControllerOptions& options, const BlockedSignals& signals,
                  control::SqliteJournal* journal) {
   engine::LocalEngine engine(EngineOptions(options));
   if (const absl::Status started = engine.Start(); !started.ok()) return Fail(started, kInternal);
@@ -127,7 +108,7 @@ int ServeJournal(const ControllerOptions& options, const EndSignals& signals,
 }  // namespace
 
 int RunController(const ControllerOptions& options) {
-  const EndSignals signals;
+  const BlockedSignals signals({SIGTERM, SIGINT, SIGHUP});
   for (const std::string& folder : {options.state.path, options.state.runs()}) {
     if (const absl::Status made = MakeFolder(folder); !made.ok()) {
       PrintError(made);

@@ -1,7 +1,5 @@
 #include "net/http_server.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <cctype>
 #include <chrono>
@@ -12,6 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/file_limit.h"
 #include "base/log.h"
 #include "base/thread_name.h"
 #include "net/connection.h"
@@ -22,6 +21,8 @@ namespace {
 
 using boost::system::error_code;
 
+// Files of the program itself, above its connections.
+constexpr int64_t kOtherFiles = 1000;
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);
 
 absl::Status CannotListen(const ServerOptions& options, const error_code& error) {
@@ -34,16 +35,6 @@ absl::Status CannotListen(const ServerOptions& options, const error_code& error)
   }
   return absl::InvalidArgumentError(
       absl::StrCat("cannot listen on ", where, ": ", error.message()));
-}
-
-// Many systems give a program 1,024 files unless it asks for more; each connection is one.
-void AskForFiles(int64_t connections) {
-  constexpr rlim_t kOthers = 1000;  // the program's own, above its connections
-  const rlim_t wanted = static_cast<rlim_t>(connections) + kOthers;
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) return;
-  limit.rlim_cur = std::min(wanted, limit.rlim_max);
-  ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 class ServerOnAsio final : public Server {
@@ -66,7 +57,7 @@ class ServerOnAsio final : public Server {
     const ServerOptions& options = core_->options;
     // Writing to a client that has left is an error of the write, not the end of the program.
     std::signal(SIGPIPE, SIG_IGN);
-    AskForFiles(options.connections);
+    RaiseFileLimit(options.connections + kOtherFiles);
     if (!options.certificate_file.empty()) {
       LR_ASSIGN_OR_RETURN(tls_, ServerTls(options.certificate_file, options.key_file));
     }

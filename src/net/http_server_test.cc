@@ -5,7 +5,6 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <poll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "base/file_limit.h"
 #include "base/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -260,11 +260,7 @@ TEST_F(HttpServerTest, AStreamCutShortDoesNotLookWhole) {
 
 TEST_F(HttpServerTest, ASlowReaderIsCutOffAndNobodyElseWaits) {
   constexpr int kStreams = 2000;
-  rlimit limit{};
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-  if (limit.rlim_cur < 2 * kStreams + 100) GTEST_SKIP() << "not enough file descriptors";
+  if (RaiseFileLimit(kAllFiles) < 2 * kStreams + 100) GTEST_SKIP() << "too few files are allowed";
   Start({.stream_buffer_bytes = 64 << 10});
   std::vector<std::unique_ptr<RawClient>> clients;
   for (int i = 0; i < kStreams; ++i) {

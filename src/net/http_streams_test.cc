@@ -2,25 +2,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
-#include <sys/resource.h>
 
 #include <atomic>
 #include <thread>
 
+#include "base/file_limit.h"
 #include "net/http_server.h"
 #include "net/raw_socket_for_tests.h"
 
 namespace longrun::net {
 namespace {
-
-// As 2,000 streams need: each has a socket at both ends.
-bool MayOpen(rlim_t files) {
-  rlimit limit{};
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  if (limit.rlim_cur >= files) return true;
-  limit.rlim_cur = std::min(files, limit.rlim_max);
-  return ::setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= files;
-}
 
 struct Streams {
   std::mutex mutex;
@@ -56,7 +47,8 @@ std::vector<size_t> ReadAll(std::vector<std::unique_ptr<RawSocket>>& clients) {
 TEST(Streams, TwoThousandGoOnBesideOneThatDoesNotRead) {
   constexpr size_t kStreams = 2000;
   constexpr int kTokens = 50;
-  if (!MayOpen(2 * kStreams + 200)) GTEST_SKIP() << "too few file descriptors are allowed";
+  constexpr int64_t kFiles = 2 * kStreams + 200;  // each stream has a socket at both ends
+  if (RaiseFileLimit(kFiles) < kFiles) GTEST_SKIP() << "too few file descriptors are allowed";
   ServerOptions options;
   options.threads = 2;
   options.stream_buffer_bytes = 64 << 10;

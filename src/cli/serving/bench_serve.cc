@@ -1,15 +1,14 @@
 // `longrun bench-serve`: a load on any server that speaks OpenAI's API, and what came of it.
-#include <signal.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cstdio>
-#include <ctime>
 #include <memory>
 #include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/blocked_signals.h"
+#include "base/file_limit.h"
 #include "base/units.h"
 #include "cli/declared.h"
 #include "cli/exit_code.h"
@@ -133,12 +132,11 @@ class Progress {
 };
 
 // Until the load is over, or Ctrl-C: false.
-bool Watch(Driver& driver, const sigset_t& signals, const char* what) {
+bool Watch(Driver& driver, const BlockedSignals& signals, const char* what) {
   Progress progress;
   Stopwatch since;
   while (!driver.over()) {
-    const timespec patience{0, 20'000'000};
-    if (::sigtimedwait(&signals, nullptr, &patience) > 0) {
+    if (signals.Wait(Duration::Millis(20)) != 0) {
       driver.Stop();
       return false;
     }
@@ -150,16 +148,8 @@ bool Watch(Driver& driver, const sigset_t& signals, const char* what) {
   return true;
 }
 
-// Each client has a socket, and many systems give a shell 1,024 files unless it asks for more.
-void AskForFiles() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 int Bench(const BenchFlags& flags) {
-  AskForFiles();
+  RaiseFileLimit(kAllFiles);  // each client has a socket
   Slo slo;
   absl::StatusOr<DriverConfig> config = ConfigOf(flags, slo);
   if (!config.ok()) {
@@ -175,12 +165,7 @@ int Bench(const BenchFlags& flags) {
     }
     config->load.model = *std::move(model);
   }
-  // Blocked before the clients' threads begin, so that this thread alone hears of it.
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGINT);
-  sigaddset(&signals, SIGTERM);
-  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  const BlockedSignals signals({SIGINT, SIGTERM});  // before the clients' threads begin
   if (flags.warm_up > 0) {
     DriverConfig warm = *config;
     warm.requests = flags.warm_up;
