@@ -1,14 +1,10 @@
 #include "cli/runs/display.h"
 
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cstdlib>
-#include <string_view>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "cli/terminal.h"
 
 namespace longrun::cli {
 namespace {
@@ -83,11 +79,7 @@ class TerminalDisplay : public Display {
   }
 
  private:
-  size_t Width() const {
-    winsize size{};
-    if (::ioctl(::fileno(out_), TIOCGWINSZ, &size) != 0 || size.ws_col < 20) return 80;
-    return size.ws_col;
-  }
+  size_t Width() const { return static_cast<size_t>(WindowColumns(out_).value_or(80)); }
 
   // Back to the panel's first row. A terminal made narrower has broken its lines into several.
   std::string Erase() {
@@ -121,13 +113,8 @@ class TerminalDisplay : public Display {
 }  // namespace
 
 std::unique_ptr<Display> Display::For(FILE* out) {
-  const char* term = std::getenv("TERM");
-  const bool moves = ::isatty(::fileno(out)) != 0 && term != nullptr &&
-                     std::string_view(term) != "dumb" && std::string_view(term) != "";
-  if (!moves) return std::make_unique<PlainDisplay>(out);
-  // no-color.org: any value but an empty one.
-  const char* no_colour = std::getenv("NO_COLOR");
-  return std::make_unique<TerminalDisplay>(out, no_colour == nullptr || *no_colour == '\0');
+  if (!MovesCursor(out)) return std::make_unique<PlainDisplay>(out);
+  return std::make_unique<TerminalDisplay>(out, ShowsColour(out));
 }
 
 }  // namespace longrun::cli

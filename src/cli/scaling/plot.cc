@@ -1,6 +1,5 @@
 #include "cli/scaling/plot.h"
 
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,6 +16,7 @@
 #include "absl/strings/str_split.h"
 #include "base/file.h"
 #include "base/nearest.h"
+#include "cli/terminal.h"
 
 namespace longrun::cli {
 namespace {
@@ -28,10 +28,7 @@ absl::StatusOr<Canvas> CanvasOf(const PlotFlags& flags) {
   Canvas canvas;
   if (flags.file == "-") {
     canvas.kind = Canvas::Kind::kText;
-    winsize size{};
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 40) {
-      canvas.columns = size.ws_col;
-    }
+    if (const auto columns = WindowColumns(stdout); columns >= 40) canvas.columns = *columns;
     return canvas;
   }
   if (absl::EndsWithIgnoreCase(flags.file, ".svg")) {

@@ -1,22 +1,17 @@
 // `longrun top`: what a server does now, what binds it, and what would help.
-#include <signal.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
-#include <ctime>
 #include <memory>
 #include <optional>
-#include <string_view>
 
 #include "absl/strings/str_cat.h"
+#include "base/blocked_signals.h"
 #include "base/time.h"
 #include "cli/declared.h"
 #include "cli/exit_code.h"
 #include "cli/serving/serving_figures.h"
+#include "cli/terminal.h"
 #include "net/http_client.h"
 
 namespace longrun::cli {
@@ -75,18 +70,12 @@ class Reader {
 // Lines redrawn in place.
 class Screen {
  public:
-  explicit Screen(FILE* out) : out_(out) {
-    const char* term = std::getenv("TERM");
-    moves_ = ::isatty(::fileno(out)) == 1 && term != nullptr && std::string_view(term) != "dumb";
-    const char* no_colour = std::getenv("NO_COLOR");
-    colour_ = moves_ && (no_colour == nullptr || *no_colour == '\0');
-  }
+  explicit Screen(FILE* out) : out_(out), moves_(MovesCursor(out)), colour_(ShowsColour(out)) {}
 
   bool colour() const { return colour_; }
   size_t width() const {
-    winsize size{};
-    if (!moves_ || ::ioctl(::fileno(out_), TIOCGWINSZ, &size) != 0 || size.ws_col < 20) return 100;
-    return size.ws_col - 1u;
+    const std::optional<int> columns = moves_ ? WindowColumns(out_) : std::nullopt;
+    return columns ? static_cast<size_t>(*columns) - 1 : 100;
   }
   void Draw(const std::vector<std::string>& lines) {
     // Written whole, so that nothing flickers.
@@ -101,8 +90,8 @@ class Screen {
 
  private:
   FILE* out_;
-  bool moves_ = false;
-  bool colour_ = false;
+  const bool moves_;
+  const bool colour_;
   size_t rows_ = 0;
 };
 
@@ -112,14 +101,7 @@ int Top(const TopFlags& flags) {
     PrintError(url.status());
     return kUsage;
   }
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGINT);
-  sigaddset(&signals, SIGTERM);
-  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  const auto whole = static_cast<time_t>(flags.interval_seconds);
-  const timespec interval{
-      whole, static_cast<long>((flags.interval_seconds - static_cast<double>(whole)) * 1e9)};
+  const BlockedSignals signals({SIGINT, SIGTERM});
   Reader reader(*url, flags.api_key);
   Screen screen(stdout);
   std::optional<MetricsPage> before;
@@ -149,7 +131,7 @@ int Top(const TopFlags& flags) {
       }
       before = *std::move(page);
     }
-    if (::sigtimedwait(&signals, nullptr, &interval) > 0) return kOk;
+    if (signals.Wait(Duration::Seconds(flags.interval_seconds)) != 0) return kOk;
   }
 }
 
