@@ -9,7 +9,6 @@
 #include <tuple>
 #include <vector>
 
-#include "base/random.h"
 #include "serving/execute/cpu_executor.h"
 #include "serving/execute/executor_for_tests.h"
 
@@ -136,24 +135,7 @@ TEST_P(Invariance, ChunksBlocksAndOrder) {
     EXPECT_TRUE(SameBits(whole, Whole(*one, tokens, Blocks(30, 13)))) << "other blocks";
     ExpectNear(whole, Whole(*OpenThis(folder, 8), tokens, Blocks(7, 25)), "blocks of 8");
     ExpectNear(whole, Whole(*OpenThis(folder, 128), tokens, Blocks(1, 2)), "blocks of 128");
-    std::vector<BlockId> shuffled = Blocks(20, 13);
-    std::reverse(shuffled.begin(), shuffled.end());
-    std::swap(shuffled[2], shuffled[9]);
-    Random random(9);
-    std::vector<float> chunked;
-    for (int64_t at = 0; at < 200;) {
-      const int64_t n = std::min<int64_t>(random.Between(1, 70), 200 - at);
-      const Slice slice = {
-          .tokens = std::span(tokens).subspan(static_cast<size_t>(at), static_cast<size_t>(n)),
-          .position = at,
-          .blocks = shuffled,
-          .logits = n};
-      const auto output = one->Run({.slices = {slice}});
-      ASSERT_TRUE(output.ok()) << output.status();
-      chunked.insert(chunked.end(), output->logits.begin(), output->logits.end());
-      at += n;
-    }
-    ExpectNear(whole, chunked, "chunks");
+    ExpectNear(whole, InChunks(*one, tokens, ShuffledBlocks(20, 13)), "chunks");
   }
 }
 
@@ -215,53 +197,15 @@ INSTANTIATE_TEST_SUITE_P(Types, Invariance,
 // ---- leaks ----
 
 TEST(TorchExecutorLeaks, LogitsGoToWhoAskedForThem) {
-  const Folder folder(RandomGpt2(2, 3, 48, 256, 131));
-  const auto executor = Open(folder.path());
-  const Tokens a = RandomTokens(50, 131, 1), b = RandomTokens(33, 131, 2),
-               c = RandomTokens(20, 131, 3);
-  const std::vector<float> of_b = Whole(*executor, b, Blocks(10, 4));
-  const std::vector<float> of_c = Whole(*executor, c, Blocks(20, 4));
-  const std::vector<BlockId> blocks_a = Blocks(0, 4), blocks_b = Blocks(10, 4),
-                             blocks_c = Blocks(20, 4);
-  const auto output = executor->Run(
-      {.slices = {
-           {.tokens = a, .blocks = blocks_a, .logits = 0},
-           {.tokens = std::span(b).subspan(32), .position = 32, .blocks = blocks_b, .logits = 1},
-           {.tokens = c, .blocks = blocks_c, .logits = 2, .states = true}}});
-  ASSERT_TRUE(output.ok()) << output.status();
-  ASSERT_EQ(output->logits.size(), 3u * 131);
-  EXPECT_EQ(output->states.size(), 20u * 48);
-  const std::span<const float> logits = output->logits;
-  EXPECT_LT(MaxDifference(logits.subspan(0, 131), std::span(of_b).subspan(32 * 131)), kBound);
-  EXPECT_LT(MaxDifference(logits.subspan(131), std::span(of_c).subspan(18 * 131)), kBound);
+  const ModelFolder model = RandomGpt2(2, 3, 48, 256, 131);
+  const Folder folder(model);
+  ExpectLogitsGoToWhoAskedForThem(*Open(folder.path()), model, kBound);
 }
 
-// A block that is shared stays as it is; copies come first, in order.
 TEST(TorchExecutorLeaks, SharedBlocksAreLeftAlone) {
-  for (const KvType kv : {KvType::kF32, KvType::kInt8}) {
-    const Folder folder(RandomLlama({}));
-    const auto executor = Open(folder.path(), "f32", kv);
-    const Tokens prefix = RandomTokens(40, 131, 4);  // two blocks of 16 and a half
-    Tokens one = prefix, two = prefix;
-    for (const TokenId t : RandomTokens(30, 131, 5)) one.push_back(t);
-    for (const TokenId t : RandomTokens(30, 131, 6)) two.push_back(t);
-    const std::vector<float> alone_one = Whole(*executor, one, Blocks(100, 5));
-    const std::vector<float> alone_two = Whole(*executor, two, Blocks(110, 5));
-    Whole(*executor, prefix, Blocks(0, 3));
-    const std::vector<BlockId> table_one = {0, 1, 2, 3, 4};
-    const std::vector<BlockId> table_two = {0, 1, 5, 6, 7};  // 5 is a copy of 2
-    const auto rest = [](const Tokens& tokens) { return std::span(tokens).subspan(40); };
-    const auto output = executor->Run(
-        {.copies = {{.from = 2, .to = 6}, {.from = 6, .to = 5}},
-         .slices = {{.tokens = rest(one), .position = 40, .blocks = table_one, .logits = 30},
-                    {.tokens = rest(two), .position = 40, .blocks = table_two, .logits = 30}}});
-    ASSERT_TRUE(output.ok()) << output.status();
-    const double bound = kv == KvType::kF32 ? kBound : 0.1;
-    const std::span<const float> logits = output->logits;
-    EXPECT_LT(MaxDifference(logits.subspan(0, 30 * 131), std::span(alone_one).subspan(40 * 131)),
-              bound);
-    EXPECT_LT(MaxDifference(logits.subspan(30 * 131), std::span(alone_two).subspan(40 * 131)),
-              bound);
+  const Folder folder(RandomLlama({}));
+  for (const auto& [kv, bound] : {std::pair(KvType::kF32, kBound), std::pair(KvType::kInt8, 0.1)}) {
+    ExpectSharedBlocksAreLeftAlone(*Open(folder.path(), "f32", kv), 131, bound);
   }
 }
 
