@@ -3,48 +3,30 @@
 //   serving_simulation_test                                  the seeds of the test run
 //   serving_simulation_test --seed=N [--contest] [--verbose]   one history
 //   serving_simulation_test --first=N --seeds=N              others
-#include <signal.h>
-#include <string.h>
-#include <unistd.h>
-
 #include <cstdio>
 #include <string>
 #include <vector>
 
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "gtest/gtest.h"
+#include "seed_program.h"
 #include "serving_simulation/simulation.h"
 
 namespace longrun::serving_simulation {
 namespace {
 
-struct Flags {
-  uint64_t first = 1;
-  uint64_t seeds = 3'000;
-  bool one = false, contest = false, verbose = false;
-  std::string program;
+struct Flags : SeedFlags {
+  Flags() { seeds = 3'000; }
+  bool contest = false;
 } flags;
 
 std::string Command(uint64_t seed, bool contest) {
   return absl::StrCat(flags.program, " --seed=", seed, contest ? " --contest" : "", " --verbose");
 }
 
-// An invariant of the code under test ends the process: the seed is said all the same.
-char last_words[512];
-void SayLastWords(int signal) {
-  const ssize_t n = write(STDERR_FILENO, last_words, strlen(last_words));
-  (void)n;
-  ::signal(signal, SIG_DFL);
-  raise(signal);
-}
-
 Outcome Play(uint64_t seed, bool contest, const std::function<void(const std::string&)>& say = {}) {
-  snprintf(last_words, sizeof last_words, "\nseed %llu ended the program; to see it again:\n  %s\n",
-           static_cast<unsigned long long>(seed), Command(seed, contest).c_str());
+  LastWords::Prepare(seed, Command(seed, contest));
   return Simulate(contest ? DrawContest(seed) : DrawScenario(seed), say);
 }
 
@@ -128,31 +110,11 @@ int RunOne() {
 }
 
 bool ParseFlags(int argc, char** argv) {
-  flags.program = argv[0];
-  for (int i = 1; i < argc; ++i) {
-    const std::vector<std::string> parts = absl::StrSplit(argv[i], absl::MaxSplits('=', 1));
-    const std::string value = parts.size() > 1 ? parts[1] : "";
-    bool ok = true;
-    if (parts[0] == "--seed") {
-      flags.one = true;
-      ok = absl::SimpleAtoi(value, &flags.first);
-    } else if (parts[0] == "--first") {
-      ok = absl::SimpleAtoi(value, &flags.first);
-    } else if (parts[0] == "--seeds") {
-      ok = absl::SimpleAtoi(value, &flags.seeds) && flags.seeds > 0;
-    } else if (parts[0] == "--contest") {
-      flags.contest = true;
-    } else if (parts[0] == "--verbose") {
-      flags.verbose = true;
-    } else {
-      ok = false;
-    }
-    if (ok) continue;
-    fprintf(stderr, "unknown flag %s; there are --seed=N --first=N --seeds=N --contest --verbose\n",
-            argv[i]);
-    return false;
-  }
-  return true;
+  return ParseSeedFlags(argc, argv, &flags, "--contest",
+                        [](const std::string& flag, const std::string& value) {
+                          flags.contest = flags.contest || flag == "--contest";
+                          return flag == "--contest";
+                        });
 }
 
 }  // namespace
@@ -162,6 +124,5 @@ int main(int argc, char** argv) {
   using namespace longrun::serving_simulation;
   testing::InitGoogleTest(&argc, argv);
   if (!ParseFlags(argc, argv)) return 2;
-  for (const int s : {SIGABRT, SIGSEGV}) ::signal(s, SayLastWords);
   return flags.one ? RunOne() : RUN_ALL_TESTS();
 }

@@ -6,7 +6,6 @@
 //   … --without=hang,program-2               the same with parts left out
 //   … --shrink                               leaves out what the failure does not need
 #include <signal.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,26 +14,22 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "base/time.h"
 #include "gtest/gtest.h"
+#include "seed_program.h"
 #include "simulation/simulation.h"
 
 namespace longrun::simulation {
 namespace {
 
-struct Flags {
-  uint64_t first = 1;
-  uint64_t seeds = 10'000;
-  bool one = false;
-  bool verbose = false;
+struct Flags : SeedFlags {
+  Flags() { seeds = 10'000; }
   bool shrink = false;
   bool hash_only = false;
   std::vector<std::string> without;
-  std::string program;
 } flags;
 
 std::string Command(uint64_t seed, const std::vector<std::string>& without) {
@@ -44,20 +39,7 @@ std::string Command(uint64_t seed, const std::vector<std::string>& without) {
       " --verbose");
 }
 
-// An invariant of the code under test ends the process: the seed is said all the same.
-char last_words[1024];
-void SayLastWords(int signal) {
-  const ssize_t n = write(STDERR_FILENO, last_words, strlen(last_words));
-  (void)n;
-  ::signal(signal, SIG_DFL);
-  raise(signal);
-}
-void PrepareLastWords(uint64_t seed) {
-  const std::string words =
-      absl::StrCat("\nseed ", seed, " ended the program; to see it again:\n  ",
-                   Command(seed, flags.without), "\n");
-  snprintf(last_words, sizeof last_words, "%s", words.c_str());
-}
+void PrepareLastWords(uint64_t seed) { LastWords::Prepare(seed, Command(seed, flags.without)); }
 
 // Whether the seed fails, in a process of its own: it may abort.
 bool Fails(uint64_t seed, const std::vector<std::string>& without) {
@@ -170,38 +152,19 @@ TEST(Simulation, TheSameSeedGivesTheSameHistoryInAnotherProcess) {
 }
 
 bool ParseFlags(int argc, char** argv) {
-  flags.program = argv[0];
-  for (int i = 1; i < argc; ++i) {
-    const std::vector<std::string> parts = absl::StrSplit(argv[i], absl::MaxSplits('=', 1));
-    const std::string value = parts.size() > 1 ? parts[1] : "";
-    bool ok = true;
-    if (parts[0] == "--seed") {
-      flags.one = true;
-      ok = absl::SimpleAtoi(value, &flags.first);
-    } else if (parts[0] == "--first") {
-      ok = absl::SimpleAtoi(value, &flags.first);
-    } else if (parts[0] == "--seeds") {
-      ok = absl::SimpleAtoi(value, &flags.seeds) && flags.seeds > 0;
-    } else if (parts[0] == "--without") {
+  const auto other = [](const std::string& flag, const std::string& value) {
+    if (flag == "--without") {
       flags.without = absl::StrSplit(value, ',');
-    } else if (parts[0] == "--verbose") {
-      flags.verbose = true;
-    } else if (parts[0] == "--shrink") {
+    } else if (flag == "--shrink") {
       flags.shrink = true;
-    } else if (parts[0] == "--hash") {
+    } else if (flag == "--hash") {
       flags.hash_only = true;
     } else {
-      ok = false;
-    }
-    if (!ok) {
-      fprintf(stderr,
-              "unknown flag %s; there are --seed=N --first=N --seeds=N --verbose --shrink "
-              "--without=PARTS --hash\n",
-              argv[i]);
       return false;
     }
-  }
-  return true;
+    return true;
+  };
+  return ParseSeedFlags(argc, argv, &flags, "--shrink --without=PARTS --hash", other);
 }
 
 }  // namespace
@@ -211,6 +174,5 @@ int main(int argc, char** argv) {
   using namespace longrun::simulation;
   testing::InitGoogleTest(&argc, argv);
   if (!ParseFlags(argc, argv)) return 2;
-  for (const int s : {SIGABRT, SIGSEGV}) ::signal(s, SayLastWords);
   return flags.one ? RunOne() : RUN_ALL_TESTS();
 }
