@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -45,20 +44,20 @@ ApiError FromStatus(const absl::Status& status) {
   }
 }
 
-std::string ErrorBody(const ApiError& error) {
+std::string ErrorBody(const ApiError& error, const json& beside) {
   const auto or_null = [](const std::string& text) { return text.empty() ? json() : json(text); };
-  const json body = {{"error",
-                      {{"message", error.message},
-                       {"type", error.type},
-                       {"param", or_null(error.param)},
-                       {"code", or_null(error.code)}}}};
+  json body = beside;
+  body["error"] = {{"message", error.message},
+                   {"type", error.type},
+                   {"param", or_null(error.param)},
+                   {"code", or_null(error.code)}};
   return body.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-net::Response ToResponse(const ApiError& error) {
+net::Response ToResponse(const ApiError& error, const json& beside) {
   net::Response response;
   response.status = error.status;
-  response.body = ErrorBody(error);
+  response.body = ErrorBody(error, beside);
   if (error.retry_after_seconds) {
     const double seconds = std::clamp(*error.retry_after_seconds, 0.0, 1e6);
     response.headers.emplace_back("Retry-After",

@@ -2,6 +2,7 @@
 // {"error":{"message":…,"type":…,"param":…,"code":…}}. Plain values.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
@@ -26,7 +27,10 @@ ApiError BadRequest(std::string param, std::string message, std::string code = "
 // others 500 (whose message is not shown: it is the operator's).
 ApiError FromStatus(const absl::Status& status);
 
-std::string ErrorBody(const ApiError& error);
-net::Response ToResponse(const ApiError& error);
+// `beside`: an object of what stands next to "error".
+std::string ErrorBody(const ApiError& error,
+                      const nlohmann::json& beside = nlohmann::json::object());
+net::Response ToResponse(const ApiError& error,
+                         const nlohmann::json& beside = nlohmann::json::object());
 
 }  // namespace longrun::serving

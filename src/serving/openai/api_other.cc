@@ -215,12 +215,8 @@ void Api::State::Health(const Exchange& exchange) {
     reason = absl::StrCat("no progress for ", static_cast<int64_t>(stalled), " s");
   }
   if (reason.empty()) return exchange.SendJson({{"status", "ok"}});
-  net::Response response = ToResponse(FromStatus(absl::UnavailableError(reason)));
-  json body = json::parse(response.body);
-  body["status"] = "unavailable";
-  body["reason"] = reason;
-  response.body = body.dump();
-  exchange.Send(std::move(response));
+  exchange.Send(ToResponse(FromStatus(absl::UnavailableError(reason)),
+                           {{"status", "unavailable"}, {"reason", reason}}));
 }
 
 Utilisation Api::State::RecentUtilisation(const EngineStats& stats) {
