@@ -11,7 +11,7 @@ namespace {
 
 using model::TensorView;
 
-// Collects a model's matrices by name, and reads its vectors.
+// Collects a model's matrices and vectors by name.
 class Loader {
  public:
   Loader(const ModelConfig& config, const Kernels& kernels, WeightType type, CpuWeights* to)
@@ -30,9 +30,24 @@ class Loader {
   }
 
  private:
-  absl::StatusOr<std::vector<float>> Bias(const std::string& name, int64_t n, bool wanted) {
-    if (wanted) to_->parameters += n;
-    return source_.Bias(name, n, wanted);
+  // Null where config.json says that there is none; it may then lie in the file as zeros, for other
+  // readers' sake.
+  absl::StatusOr<const TensorView*> Bias(const std::string& name, int64_t n, bool wanted) {
+    if (!wanted && !source_.Has(name)) return nullptr;
+    LR_ASSIGN_OR_RETURN(const TensorView* view, source_.Get(name, {n}));
+    if (wanted) {
+      to_->parameters += n;
+      return view;
+    }
+    packer_.AddZeros(name, view);
+    return nullptr;
+  }
+
+  absl::Status Vector(const std::string& name, std::vector<float>* to) {
+    LR_ASSIGN_OR_RETURN(const TensorView* view, source_.Get(name, {config_.d_model}));
+    to_->parameters += config_.d_model;
+    packer_.AddVector(name, view, to);
+    return absl::OkStatus();
   }
 
   absl::StatusOr<WeightPart> Part(const std::string& stem, int64_t rows, int64_t k, bool bias) {
@@ -41,7 +56,8 @@ class Loader {
     const std::vector<int64_t> shape =
         part.transposed ? std::vector<int64_t>{k, rows} : std::vector<int64_t>{rows, k};
     LR_ASSIGN_OR_RETURN(part.view, source_.Get(part.name, shape));
-    LR_ASSIGN_OR_RETURN(part.bias, Bias(stem + ".bias", rows, bias));
+    part.bias_name = stem + ".bias";
+    LR_ASSIGN_OR_RETURN(part.bias, Bias(part.bias_name, rows, bias));
     to_->parameters += rows * k;
     return part;
   }
@@ -57,11 +73,10 @@ class Loader {
   }
 
   absl::Status Norm(const std::string& stem, NormWeights* to) {
-    LR_ASSIGN_OR_RETURN(to->gamma, source_.Vector(stem + ".weight", config_.d_model));
-    to_->parameters += config_.d_model;
+    LR_RETURN_IF_ERROR(Vector(stem + ".weight", &to->gamma));
     if (config_.llama()) return absl::OkStatus();
-    LR_ASSIGN_OR_RETURN(to->beta, Bias(stem + ".bias", config_.d_model, config_.attention_bias));
-    return absl::OkStatus();
+    if (config_.attention_bias) return Vector(stem + ".bias", &to->beta);
+    return Bias(stem + ".bias", config_.d_model, false).status();
   }
 
   // `packed`: the head packs it too, and checks it then.

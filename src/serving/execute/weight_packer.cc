@@ -1,7 +1,8 @@
 #include "serving/execute/weight_packer.h"
 
 #include <algorithm>
-#include <atomic>
+#include <functional>
+#include <mutex>
 #include <utility>
 
 #include "base/check.h"
@@ -11,7 +12,8 @@ namespace longrun::serving {
 namespace {
 
 constexpr int64_t kAlignment = 64;
-constexpr int64_t kCheckedPiece = 1 << 18;  // elements
+constexpr int64_t kPiece = 1 << 18;  // elements of a tensor that is not packed
+constexpr char kNotFinite[] = "holds a value that is not finite";
 
 }  // namespace
 
@@ -30,10 +32,24 @@ void WeightPacker::Add(LinearWeights* to, std::vector<WeightPart> parts, int64_t
   jobs_.push_back(std::move(job));
 }
 
-void WeightPacker::AddChecked(const std::string& name, const model::TensorView* view) {
+void WeightPacker::AddWhole(const std::string& name, const model::TensorView* view, Job job) {
   const int64_t n = static_cast<int64_t>(view->bytes.size()) / model::BytesOf(view->dtype);
-  jobs_.push_back({.parts = {{.name = name, .view = view, .rows = n}},
-                   .panels = (n + kCheckedPiece - 1) / kCheckedPiece});
+  job.parts = {{.name = name, .view = view, .rows = n}};
+  job.panels = (n + kPiece - 1) / kPiece;
+  jobs_.push_back(std::move(job));
+}
+
+void WeightPacker::AddVector(const std::string& name, const model::TensorView* view,
+                             std::vector<float>* to) {
+  AddWhole(name, view, {.vector = to});
+}
+
+void WeightPacker::AddChecked(const std::string& name, const model::TensorView* view) {
+  AddWhole(name, view, {});
+}
+
+void WeightPacker::AddZeros(const std::string& name, const model::TensorView* view) {
+  AddWhole(name, view, {.zeros = true});
 }
 
 WeightPacker::Place WeightPacker::PlaceOf(const Job& job, int64_t panel, int64_t column) const {
@@ -50,7 +66,8 @@ WeightPacker::Place WeightPacker::PlaceOf(const Job& job, int64_t panel, int64_t
   return {};
 }
 
-const WeightPart* WeightPacker::Fill(const Job& job, int64_t panel, float* columns) const {
+std::optional<WeightPacker::Problem> WeightPacker::Fill(const Job& job, int64_t panel,
+                                                        float* columns) const {
   const WeightPart* wrong = nullptr;
   for (int64_t c = 0; c < kernels_.panel;) {
     const auto [part, row] = PlaceOf(job, panel, c);
@@ -78,76 +95,129 @@ const WeightPart* WeightPacker::Fill(const Job& job, int64_t panel, float* colum
     }
     c += n;
   }
-  return wrong;
+  if (wrong == nullptr) return std::nullopt;
+  return Problem{wrong->name, kNotFinite};
 }
 
-void WeightPacker::PlaceBias(const Job& job) const {
+std::optional<WeightPacker::Problem> WeightPacker::PlaceBias(const Job& job) const {
+  std::vector<std::vector<float>> biases(job.parts.size());
   bool any = false;
-  for (const WeightPart& part : job.parts) any = any || !part.bias.empty();
-  if (!any) return;
+  for (size_t i = 0; i < job.parts.size(); ++i) {
+    const WeightPart& part = job.parts[i];
+    if (part.bias == nullptr) continue;
+    any = true;
+    biases[i].resize(static_cast<size_t>(part.rows));
+    if (!ConvertFrom(kernels_, part.bias->dtype)(part.bias->bytes.data(), biases[i].data(),
+                                                 part.rows)) {
+      return Problem{part.bias_name, kNotFinite};
+    }
+  }
+  if (!any) return std::nullopt;
   job.to->bias.assign(static_cast<size_t>(job.panels * kernels_.panel), 0.0f);
   for (int64_t i = 0; i < job.panels * kernels_.panel; ++i) {
     const auto [part, row] = PlaceOf(job, i / kernels_.panel, i % kernels_.panel);
-    if (part == nullptr || part->bias.empty()) continue;
-    job.to->bias[static_cast<size_t>(i)] = part->bias[static_cast<size_t>(row)];
+    if (part == nullptr || part->bias == nullptr) continue;
+    job.to->bias[static_cast<size_t>(i)] =
+        biases[static_cast<size_t>(part - job.parts.data())][static_cast<size_t>(row)];
   }
+  return std::nullopt;
 }
 
-absl::Status WeightPacker::Pack(const TensorSource& source, ThreadPool& pool,
-                                MappedMemory* memory) {
-  int64_t bytes = 0, units = 0, longest = kCheckedPiece;
-  for (Job& job : jobs_) {
-    job.first_unit = units;
-    units += job.panels;
-    longest = std::max(longest, job.k * kernels_.panel);
-    if (job.to == nullptr) continue;
-    bytes += (job.panels * job.to->matrix.panel_bytes + kAlignment - 1) / kAlignment * kAlignment;
+std::optional<WeightPacker::Problem> WeightPacker::RunPiece(const Job& job, int64_t piece,
+                                                            float* buffer) const {
+  const WeightPart& part = job.parts[0];
+  const int64_t begin = piece * kPiece;
+  const int64_t n = std::min(kPiece, part.rows - begin);
+  const std::byte* from = part.view->bytes.data() + begin * model::BytesOf(part.view->dtype);
+  float* to = job.vector == nullptr ? buffer : job.vector->data() + begin;
+  if (!ConvertFrom(kernels_, part.view->dtype)(from, to, n)) return Problem{part.name, kNotFinite};
+  if (job.zeros && std::any_of(to, to + n, [](float value) { return value != 0; })) {
+    return Problem{part.name, "is not zero, but config.json says that there are no biases"};
   }
+  return std::nullopt;
+}
+
+std::optional<WeightPacker::Problem> WeightPacker::Run(const Job& job, int64_t unit,
+                                                       float* buffer) const {
+  if (job.to == nullptr) return RunPiece(job, unit, buffer);
+  if (unit == 0) {
+    if (auto problem = PlaceBias(job)) return problem;
+  }
+  // What is no number is not packed: it has no int8.
+  if (auto problem = Fill(job, unit, buffer)) return problem;
+  PackedMatrix& matrix = job.to->matrix;
+  kernels_.pack_panel(type_, buffer, job.k, matrix.data + unit * matrix.panel_bytes,
+                      type_ == WeightType::kInt8 ? matrix.scales + unit * kernels_.panel : nullptr);
+  return std::nullopt;
+}
+
+// In the order of Add, which is that of use.
+absl::Status WeightPacker::Lay(MappedMemory* memory) {
+  const auto bytes_of = [](const Job& job) {
+    const int64_t bytes = job.to == nullptr ? 0 : job.panels * job.to->matrix.panel_bytes;
+    return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  };
+  int64_t bytes = 0;
+  for (const Job& job : jobs_) bytes += bytes_of(job);
   LR_ASSIGN_OR_RETURN(*memory, MappedMemory::Allocate(bytes, "the weights"));
   std::byte* next = memory->data();
-  for (Job& job : jobs_) {
+  for (const Job& job : jobs_) {
+    if (job.vector != nullptr) job.vector->resize(static_cast<size_t>(job.parts[0].rows));
     if (job.to == nullptr) continue;
     job.to->matrix.data = next;
-    next += (job.panels * job.to->matrix.panel_bytes + kAlignment - 1) / kAlignment * kAlignment;
-    PlaceBias(job);
+    next += bytes_of(job);
     if (type_ != WeightType::kInt8) continue;
     job.to->scales.assign(static_cast<size_t>(job.panels * kernels_.panel), 0.0f);
     job.to->matrix.scales = job.to->scales.data();
   }
-  std::vector<std::vector<float>> columns(static_cast<size_t>(pool.threads()));
-  std::atomic<const WeightPart*> wrong = nullptr;
+  return absl::OkStatus();
+}
+
+// Sorts the jobs; returns the bytes that they need, in their order.
+std::vector<std::span<const std::byte>> WeightPacker::InOrderOfFiles() {
+  std::stable_sort(jobs_.begin(), jobs_.end(), [](const Job& a, const Job& b) {
+    const std::less<const std::byte*> before;
+    return before(a.parts[0].view->bytes.data(), b.parts[0].view->bytes.data());
+  });
   std::vector<std::span<const std::byte>> pages;
+  int64_t units = 0;
   for (Job& job : jobs_) {
-    for (const WeightPart& part : job.parts) pages.push_back(part.view->bytes);
+    job.first_unit = units;
+    units += job.panels;
+    for (const WeightPart& part : job.parts) {
+      pages.push_back(part.view->bytes);
+      if (part.bias != nullptr) pages.push_back(part.bias->bytes);
+    }
     job.pages_end = pages.size();
   }
-  const ReadAhead ahead(std::move(pages));
+  return pages;
+}
+
+absl::Status WeightPacker::Pack(const TensorSource& source, ThreadPool& pool,
+                                MappedMemory* memory) {
+  LR_RETURN_IF_ERROR(Lay(memory));
+  const ReadAhead ahead(InOrderOfFiles());
+  int64_t units = 0, longest = kPiece;
+  for (const Job& job : jobs_) {
+    units += job.panels;
+    longest = std::max(longest, job.k * kernels_.panel);
+  }
+  std::vector<std::vector<float>> buffers(static_cast<size_t>(pool.threads()));
+  std::mutex mutex;
+  std::optional<Problem> problem;
   pool.ForEach(units, [&](int64_t unit, int thread) {
     auto job = std::upper_bound(jobs_.begin(), jobs_.end(), unit,
                                 [](int64_t u, const Job& j) { return u < j.first_unit; });
     --job;
     ahead.Await(job->pages_end);
-    std::vector<float>& buffer = columns[static_cast<size_t>(thread)];
+    std::vector<float>& buffer = buffers[static_cast<size_t>(thread)];
     buffer.resize(static_cast<size_t>(longest));
-    const int64_t panel = unit - job->first_unit;
-    if (job->to == nullptr) {
-      const WeightPart& part = job->parts[0];
-      const int64_t begin = panel * kCheckedPiece;
-      const int64_t n = std::min(kCheckedPiece, part.rows - begin);
-      const std::byte* from = part.view->bytes.data() + begin * model::BytesOf(part.view->dtype);
-      if (!ConvertFrom(kernels_, part.view->dtype)(from, buffer.data(), n)) wrong = &part;
-      return;
+    if (auto found = Run(*job, unit - job->first_unit, buffer.data())) {
+      const std::lock_guard lock(mutex);
+      problem = std::move(found);
     }
-    if (const WeightPart* part = Fill(*job, panel, buffer.data())) {
-      wrong = part;  // and is not packed: what is no number has no int8
-      return;
-    }
-    PackedMatrix& matrix = job->to->matrix;
-    kernels_.pack_panel(
-        type_, buffer.data(), job->k, matrix.data + panel * matrix.panel_bytes,
-        type_ == WeightType::kInt8 ? matrix.scales + panel * kernels_.panel : nullptr);
   });
-  if (wrong != nullptr) return source.Fail(wrong.load()->name, "holds a value that is not finite");
+  if (problem) return source.Fail(problem->name, problem->what);
   return absl::OkStatus();
 }
 
