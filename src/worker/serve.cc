@@ -131,15 +131,21 @@ absl::StatusOr<PeakRates> MeasurePeak(const ServeDevice& device, const ModelShap
 }
 
 nlohmann::json JsonOf(const MemoryPlan& plan) {
+  const auto whole = [](double bytes) { return static_cast<int64_t>(bytes); };
   nlohmann::json sequences = nlohmann::json::array();
   for (const MemoryPlan::Fit& fit : plan.fits) {
     sequences.push_back({{"tokens", fit.sequence_tokens}, {"at_once", fit.sequences}});
   }
-  return {{"limit_bytes", plan.limit_bytes},           {"weight_bytes", plan.weight_bytes},
-          {"activation_bytes", plan.activation_bytes}, {"reserved_bytes", plan.reserved_bytes},
-          {"cache_bytes", plan.cache_bytes},           {"cache_type", NameOf(plan.kv_type)},
-          {"bytes_per_token", plan.bytes_per_token},   {"blocks", plan.blocks},
-          {"block_tokens", plan.block_tokens},         {"tokens", plan.tokens},
+  return {{"limit_bytes", whole(plan.limit_bytes)},
+          {"weight_bytes", whole(plan.weight_bytes)},
+          {"activation_bytes", whole(plan.activation_bytes)},
+          {"reserved_bytes", whole(plan.reserved_bytes)},
+          {"cache_bytes", whole(plan.cache_bytes)},
+          {"cache_type", NameOf(plan.kv_type)},
+          {"bytes_per_token", whole(plan.bytes_per_token)},
+          {"blocks", plan.blocks},
+          {"block_tokens", plan.block_tokens},
+          {"tokens", plan.tokens},
           {"sequences", std::move(sequences)}};
 }
 
