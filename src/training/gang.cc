@@ -91,7 +91,7 @@ class GlooGroup : public c10d::ProcessGroupGloo {
   void Shut() {
     for (const SocketId& id : sockets_) {
       SocketId now;
-      if (Identify(id.fd, &now) && now.inode == id.inode) shutdown(id.fd, SHUT_RDWR);
+      if (Identify(id.fd, &now) && now.inode == id.inode) ::shutdown(id.fd, SHUT_RDWR);
     }
     sockets_.clear();
   }

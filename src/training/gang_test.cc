@@ -122,6 +122,17 @@ TEST_F(GangTest, BucketsSumToTheWholeHoweverTheBackwardPassSlicesIt) {
   EXPECT_FALSE(local[0].equal(expected));  // what was computed is still there
 }
 
+// libtorch 2.x clones stores to ask from several threads.
+TEST_F(GangTest, AClonedClientGoesOnWhereTheFirstWasInterrupted) {
+  const auto first = c10::make_intrusive<RendezvousClient>("127.0.0.1", server_->port(),
+                                                           std::chrono::milliseconds(10000));
+  first->set("group/name", std::vector<uint8_t>{4, 2});
+  const c10::intrusive_ptr<c10d::Store> second = first->clone();
+  first->Interrupt();
+  EXPECT_THROW(first->get("group/name"), std::runtime_error);
+  EXPECT_THAT(second->get("group/name"), testing::ElementsAre(4, 2));
+}
+
 TEST(PlanSync, ThoseBehindAreServedByThoseAheadInTurn) {
   std::vector<SyncRow> rows(5);
   const int64_t steps[] = {7, 8, kNoState, 8, 0};

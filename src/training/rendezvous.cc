@@ -226,7 +226,7 @@ void RendezvousServer::Answer(Connection* c, char kind, const std::string& value
 
 RendezvousClient::RendezvousClient(const std::string& host, uint16_t port,
                                    std::chrono::milliseconds timeout)
-    : Store(timeout) {
+    : Store(timeout), host_(host), port_(port) {
   addrinfo hints{}, *found = nullptr;
   hints.ai_socktype = SOCK_STREAM;
   if (getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found) != 0) {
@@ -311,6 +311,9 @@ void RendezvousClient::wait(const std::vector<std::string>& keys) { wait(keys, t
 void RendezvousClient::wait(const std::vector<std::string>& keys,
                             const std::chrono::milliseconds& timeout) {
   for (const std::string& key : keys) Ask('g', key, "", timeout);
+}
+c10::intrusive_ptr<c10d::Store> RendezvousClient::clone() {
+  return c10::make_intrusive<RendezvousClient>(host_, port_, timeout_);
 }
 
 }  // namespace longrun::training

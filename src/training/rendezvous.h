@@ -69,12 +69,17 @@ class RendezvousClient : public c10d::Store {
   void wait(const std::vector<std::string>& keys) override;
   void wait(const std::vector<std::string>& keys,
             const std::chrono::milliseconds& timeout) override;
+  // Another connection to the same server, with an interrupt of its own. Not marked override:
+  // libtorch 2.x asks this of every store, 1.13 does not know it.
+  virtual c10::intrusive_ptr<c10d::Store> clone();
 
  private:
   std::string Ask(char kind, const std::string& key, const std::string& value,
                   std::chrono::milliseconds timeout);
   void Transfer(bool write, char* bytes, size_t count, std::chrono::steady_clock::time_point end);
 
+  const std::string host_;
+  const uint16_t port_;
   std::mutex mutex_;
   int fd_ = -1;
   std::atomic<bool> interrupted_{false};
