@@ -171,6 +171,7 @@ class Connection final : public ConnectionBase,
   // ---- on the strand ----
 
   void Handshake() {
+    if (closed_) return;  // before it began: a deadline set now would hold what waits for the end
     error_code ignored;
     SocketOf(stream_).set_option(Tcp::no_delay(true), ignored);
     if constexpr (std::is_same_v<Stream, TlsStream>) {

@@ -42,11 +42,16 @@ class ServerOnAsio final : public Server {
   ServerOnAsio(const ServerOptions& options, Handler handler)
       : core_(std::make_shared<ServerCore>(options, std::move(handler))),
         work_(asio::make_work_guard(core_->io)),
-        acceptor_(core_->io),
-        pause_(core_->io) {}
+        accepting_(asio::make_strand(core_->io)),
+        acceptor_(accepting_),
+        pause_(accepting_) {}
 
   ~ServerOnAsio() override {
     CloseAcceptor();
+    {
+      const std::lock_guard lock(mutex_);
+      closing_ = true;
+    }
     ForEach([](ConnectionBase& connection) { connection.Close(); });
     work_.reset();
     // What is left to run is how each connection learns that it is closed.
@@ -100,14 +105,14 @@ class ServerOnAsio final : public Server {
 
  private:
   void CloseAcceptor() {
-    asio::post(core_->io, [this] {
+    asio::post(accepting_, [this] {
       error_code ignored;
       acceptor_.close(ignored);
       pause_.cancel();
     });
   }
 
-  // One accept is pending at a time, so that no two threads touch the acceptor.
+  // On its strand, as all that touches the acceptor.
   void Accept() {
     acceptor_.async_accept(core_->io, [this](error_code error, Tcp::socket socket) {
       if (error == asio::error::operation_aborted || !acceptor_.is_open()) return;
@@ -141,6 +146,7 @@ class ServerOnAsio final : public Server {
              : MakeConnection(core_, std::move(socket));
     {
       const std::lock_guard lock(mutex_);
+      if (closing_) return;  // nobody would close it
       if (living_.size() >= sweep_at_) {
         living_.remove_if([](const auto& weak) { return weak.expired(); });
         sweep_at_ = std::max<size_t>(1024, 2 * living_.size());
@@ -164,9 +170,10 @@ class ServerOnAsio final : public Server {
 
   const std::shared_ptr<ServerCore> core_;
   asio::executor_work_guard<asio::io_context::executor_type> work_;
+  asio::strand<asio::io_context::executor_type> accepting_;
   Tcp::acceptor acceptor_;
   asio::steady_timer pause_;
-  bool resting_ = false;  // the last accept failed; of whichever thread accepts
+  bool resting_ = false;  // the last accept failed; of the strand
   std::unique_ptr<asio::ssl::context> tls_;
   int port_ = 0;
   std::vector<std::thread> threads_;
@@ -174,6 +181,7 @@ class ServerOnAsio final : public Server {
   std::mutex mutex_;  // guards those below
   std::list<std::weak_ptr<ConnectionBase>> living_;
   size_t sweep_at_ = 1024;
+  bool closing_ = false;
 };
 
 }  // namespace
