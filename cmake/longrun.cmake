@@ -47,6 +47,13 @@ if(LONGRUN_SANITIZE)
   target_link_options(longrun_options INTERFACE -fsanitize=${LONGRUN_SANITIZE})
 endif()
 
+# What tests find in their environment: the binaries, the source.
+set(LONGRUN_TEST_ENVIRONMENT
+    "LONGRUN_BIN=${CMAKE_BINARY_DIR}/bin;LONGRUN_SOURCE=${CMAKE_SOURCE_DIR}")
+if(LONGRUN_SANITIZE MATCHES thread)
+  list(APPEND LONGRUN_TEST_ENVIRONMENT "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/cmake/tsan.supp")
+endif()
+
 function(longrun_library NAME)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_library(longrun_${NAME} STATIC ${ARG_SOURCES})
@@ -75,5 +82,5 @@ function(longrun_test NAME)
   endif()
   add_test(NAME ${NAME} COMMAND ${NAME})
   set_tests_properties(${NAME} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}"
-                       ENVIRONMENT "LONGRUN_BIN=${CMAKE_BINARY_DIR}/bin;LONGRUN_SOURCE=${CMAKE_SOURCE_DIR}")
+                       ENVIRONMENT "${LONGRUN_TEST_ENVIRONMENT}")
 endfunction()
