@@ -75,6 +75,7 @@ class LocalEngine : public Engine, private AgentStreams::Listener {
     std::string folder;
     std::vector<std::string> command;
     std::optional<AgentProcess> agent;
+    bool burying = false;    // its agent ended; what that left is being killed
     bool adopted = false;    // lived before this controller
     bool undecided = false;  // adopted, and control has not said yet what its journal knows
     bool attached = false;

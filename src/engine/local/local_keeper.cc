@@ -132,6 +132,7 @@ void LocalEngine::Tend(const std::string& name) {
 
 void LocalEngine::OnDeath(Node& node, std::unique_lock<std::mutex>& lock) {
   AgentProcess agent = *std::exchange(node.agent, std::nullopt);
+  node.burying = true;
   const std::string killed_because = std::exchange(node.killed_because, "");
   // Facts that still come are of a session that is over.
   const uint64_t session = std::exchange(node.session, 0);
@@ -153,6 +154,7 @@ void LocalEngine::OnDeath(Node& node, std::unique_lock<std::mutex>& lock) {
   if (!swept.ok()) log::error("{}: {}", node.name, std::string(swept.message()));
 
   lock.lock();
+  node.burying = false;
   log::log(ending_ ? log::level::info : log::level::warn, "{} is lost: {}", node.name, reason);
   // Where control has not said yet whom it expects, Expect tells the loss.
   if (known && !undecided) TellLost(node.name, session, reason, false);
@@ -170,8 +172,9 @@ void LocalEngine::Shutdown(const std::string& reason, Duration grace) {
     }
   }
   const auto all_gone = [this] {
-    return std::none_of(nodes_.begin(), nodes_.end(),
-                        [](const auto& item) { return item.second.agent.has_value(); });
+    return std::none_of(nodes_.begin(), nodes_.end(), [](const auto& item) {
+      return item.second.agent.has_value() || item.second.burying;
+    });
   };
   const auto patience = std::chrono::microseconds((grace + Duration::Seconds(1)).us);
   if (!changed_.wait_for(lock, patience, all_gone)) {
