@@ -106,4 +106,11 @@ Response ErrorResponse(const HttpError& error) {
   return response;
 }
 
+Response BusyResponse() {
+  Response response = ErrorResponse(
+      {503, "the server holds as many bytes of requests and answers as it may; try again"});
+  response.headers.emplace_back("Retry-After", "1");
+  return response;
+}
+
 }  // namespace longrun::net

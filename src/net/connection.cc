@@ -15,8 +15,9 @@ using boost::system::error_code;
 constexpr size_t kReadBytes = 8192;
 // Sent ahead while an answer is under way; beyond it nothing is read until that is done.
 constexpr size_t kMostAheadBytes = 65536;
+// Of a body that is read whoever sends it: a wrong key then costs no new connection.
+constexpr size_t kUncheckedBytes = 65536;
 constexpr double kLingerSeconds = 2;
-constexpr int64_t kLingerBytes = 1 << 20;
 
 Tcp::socket& SocketOf(Tcp::socket& stream) { return stream; }
 Tcp::socket& SocketOf(TlsStream& stream) { return stream.next_layer(); }
@@ -61,7 +62,9 @@ class Connection final : public ConnectionBase,
         strand_(asio::make_strand(core_->io)),
         read_deadline_(strand_),
         write_deadline_(strand_),
-        body_(core_->options.body_bytes) {
+        body_(core_->options.body_bytes),
+        in_held_(&core_->held),
+        out_held_(&core_->held) {
     ++core_->connections;
   }
   ~Connection() override {
@@ -86,6 +89,7 @@ class Connection final : public ConnectionBase,
     const std::lock_guard lock(mutex_);
     if (!Current(number) || begun_) return;
     begun_ = true;
+    if (!Hold(response.body.size())) response = BusyResponse();
     const bool no_body = head_only_ || response.status == 204;
     out_ += HeadOf(response, keep_alive_, Framing::kLength);
     if (!no_body) out_ += response.body;
@@ -110,7 +114,9 @@ class Connection final : public ConnectionBase,
     } else {
       absl::StrAppend(&out_, absl::Hex(chunk.size()), "\r\n", chunk, "\r\n");
     }
-    if (static_cast<int64_t>(out_.size() + unsent_) > core_->options.stream_buffer_bytes) {
+    const bool behind =
+        static_cast<int64_t>(out_.size() + unsent_) > core_->options.stream_buffer_bytes;
+    if (!Hold(0) || behind) {
       gone_ = true;  // no more of it; what is unsent goes with the connection
       Close();
       return false;
@@ -154,6 +160,11 @@ class Connection final : public ConnectionBase,
 
   // With the mutex: whether an answer to this exchange is still wanted.
   bool Current(uint64_t number) const { return number == number_ && !complete_ && !gone_; }
+
+  // With the mutex: accounts for what waits to be sent and `more`; false: it is too much.
+  bool Hold(size_t more) {
+    return out_held_.Set(static_cast<int64_t>(out_.size() + sending_bytes_ + more));
+  }
 
   void Complete() {
     complete_ = true;
@@ -215,11 +226,17 @@ class Connection final : public ConnectionBase,
     if (closed_ || lingering_) return;
     in_.append(bytes);
     if (handling_) {
-      if (in_.size() < kMostAheadBytes) Read();
+      if (HoldIncoming() && in_.size() < kMostAheadBytes) Read();
       return;
     }
+    if (!HoldIncoming()) return RefuseWith(BusyResponse());
     Advance();
+    HoldIncoming();
     if (!handling_) Read();
+  }
+
+  bool HoldIncoming() {
+    return in_held_.Set(static_cast<int64_t>(in_.size() + body_.body().size()));
   }
 
   // Takes from in_ as far as it goes.
@@ -261,8 +278,10 @@ class Connection final : public ConnectionBase,
     }
     stage_ = Stage::kBody;
     body_ = ChunkedBody(core_->options.body_bytes);
+    checked_ = false;
     SetDeadline(read_deadline_, core_->options.body_seconds, 408);
     if (head_.expects_continue && in_.empty() && (head_.chunked || head_.content_length > 0)) {
+      if (!CheckHead()) return false;
       const std::lock_guard lock(mutex_);
       out_ += "HTTP/1.1 100 Continue\r\n\r\n";
       Wake();
@@ -270,12 +289,29 @@ class Connection final : public ConnectionBase,
     return true;
   }
 
+  // False, having answered: the request is refused by its head.
+  bool CheckHead() {
+    if (std::exchange(checked_, true) || !core_->check) return true;
+    std::optional<Response> refused = core_->check(head_.request);
+    if (!refused) return true;
+    RefuseWith(*std::move(refused));
+    return false;
+  }
+
   bool TakeBody() {
+    if (in_.size() + body_.body().size() > kUncheckedBytes && !CheckHead()) return false;
     if (!head_.chunked) {
       const auto length = static_cast<size_t>(head_.content_length);
-      if (in_.size() < length) return false;
-      head_.request.body = in_.substr(0, length);
-      in_.erase(0, length);
+      if (in_.size() < length) {
+        if (checked_) in_.reserve(length);  // rather than to double it as it grows
+        return false;
+      }
+      if (in_.size() == length) {
+        head_.request.body = std::exchange(in_, {});
+      } else {
+        head_.request.body = in_.substr(0, length);
+        in_.erase(0, length);
+      }
       return true;
     }
     HttpError error;
@@ -285,7 +321,7 @@ class Connection final : public ConnectionBase,
       Refuse(error);
       return false;
     }
-    if (body_.done()) head_.request.body = std::move(body_.body());
+    if (body_.done()) head_.request.body = std::exchange(body_.body(), {});
     return body_.done();
   }
 
@@ -317,15 +353,24 @@ class Connection final : public ConnectionBase,
   }
 
   // Answers what could not be read, and closes: where the next request begins is not known.
-  void Refuse(const HttpError& error) {
+  void Refuse(const HttpError& error) { RefuseWith(ErrorResponse(error)); }
+  void RefuseWith(Response response) {
     handling_ = true;
+    read_deadline_.Cancel();
+    DropIncoming();
     {
       const std::lock_guard lock(mutex_);
       ++number_;
       begun_ = false;
       complete_ = head_only_ = http_1_0_ = keep_alive_ = false;
     }
-    Send(number_, ErrorResponse(error));
+    Send(number_, std::move(response));
+  }
+
+  void DropIncoming() {
+    in_ = {};
+    body_ = ChunkedBody(core_->options.body_bytes);
+    HoldIncoming();
   }
 
   void Flush() {
@@ -335,7 +380,7 @@ class Connection final : public ConnectionBase,
       waking_ = false;
       if (writing_ || closed_) return;
       next.swap(out_);
-      unsent_ = next.size();
+      unsent_ = sending_bytes_ = next.size();
     }
     if (next.empty()) return Written();
     writing_ = true;
@@ -349,22 +394,30 @@ class Connection final : public ConnectionBase,
     stream_.async_write_some(
         asio::buffer(sending_.data() + sent_, sending_.size() - sent_),
         asio::bind_executor(strand_, [self = this->shared_from_this()](error_code error, size_t n) {
-          if (error) {
-            self->writing_ = false;
+          if (error || self->closed_) {
+            self->EndSending();
             return self->CloseNow();
           }
           self->sent_ += n;
+          if (self->sent_ == self->sending_.size()) {
+            self->write_deadline_.Cancel();
+            self->EndSending();
+            return self->Flush();
+          }
           {
             const std::lock_guard lock(self->mutex_);
             self->unsent_ = self->sending_.size() - self->sent_;
           }
-          if (self->closed_) return;
-          if (self->sent_ < self->sending_.size()) return self->WriteSome();
-          self->write_deadline_.Cancel();
-          self->writing_ = false;
-          self->sending_.clear();
-          self->Flush();
+          self->WriteSome();
         }));
+  }
+
+  void EndSending() {
+    writing_ = false;
+    sending_ = {};  // and its memory: it may have been large
+    const std::lock_guard lock(mutex_);
+    unsent_ = sending_bytes_ = 0;
+    Hold(0);
   }
 
   // Everything that was handed over is out.
@@ -399,7 +452,7 @@ class Connection final : public ConnectionBase,
         asio::bind_executor(strand_, [self = this->shared_from_this()](error_code error, size_t n) {
           self->reading_ = false;
           self->lingered_bytes_ += static_cast<int64_t>(n);
-          if (error || self->closed_ || self->lingered_bytes_ > kLingerBytes) {
+          if (error || self->closed_ || self->lingered_bytes_ > self->core_->options.body_bytes) {
             return self->CloseNow();
           }
           self->Drain();
@@ -414,11 +467,13 @@ class Connection final : public ConnectionBase,
     write_deadline_.Cancel();
     error_code ignored;
     SocketOf(stream_).close(ignored);
+    DropIncoming();
     std::function<void()> closed;
     {
       const std::lock_guard lock(mutex_);
       gone_ = true;
-      out_.clear();
+      out_ = {};
+      Hold(0);
       if (!complete_) closed = std::exchange(on_closed_, nullptr);
       on_closed_ = nullptr;
     }
@@ -450,7 +505,9 @@ class Connection final : public ConnectionBase,
   std::string in_;
   size_t scanned_ = 0;
   RequestHead head_;
+  bool checked_ = false;  // head_
   ChunkedBody body_;
+  HeldBytes in_held_;
   std::string sending_;
   size_t sent_ = 0;
   int64_t lingered_bytes_ = 0;
@@ -459,7 +516,8 @@ class Connection final : public ConnectionBase,
   std::mutex mutex_;  // guards all below
   uint64_t number_ = 0;
   std::string out_;
-  size_t unsent_ = 0;  // of sending_
+  size_t sending_bytes_ = 0, unsent_ = 0;  // of sending_, whose memory is whole until the last byte
+  HeldBytes out_held_;
   std::function<void()> on_closed_;
   bool begun_ = false, complete_ = true, gone_ = false, waking_ = false;
   bool http_1_0_ = false, head_only_ = false, keep_alive_ = true;

@@ -20,6 +20,7 @@
 #include <string>
 
 #include "base/time.h"
+#include "net/byte_account.h"
 #include "net/http_server.h"
 #include "net/request_head.h"
 
@@ -31,9 +32,15 @@ using TlsStream = asio::ssl::stream<Tcp::socket>;
 
 // What a server and its connections share; outlives both.
 struct ServerCore {
-  explicit ServerCore(ServerOptions o, Handler h) : options(std::move(o)), handler(std::move(h)) {}
+  ServerCore(ServerOptions o, Handler h, HeadCheck c)
+      : options(std::move(o)),
+        handler(std::move(h)),
+        check(std::move(c)),
+        held(options.held_bytes) {}
   const ServerOptions options;
   const Handler handler;
+  const HeadCheck check;
+  ByteAccount held;
   asio::io_context io;
   std::atomic<int64_t> connections{0};
   std::atomic<bool> draining{false};
@@ -58,6 +65,7 @@ struct ServerCore {
 enum class Framing { kLength, kChunked, kUntilClose };
 std::string HeadOf(const Response& response, bool keep_alive, Framing framing);
 Response ErrorResponse(const HttpError& error);
+Response BusyResponse();  // 503: held_bytes are reached
 
 // What a responder knows of a connection, whatever carries it.
 class Exchange {

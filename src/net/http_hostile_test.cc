@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <stdexcept>
+#include <thread>
 
 #include "net/http_server.h"
 #include "net/raw_socket_for_tests.h"
@@ -122,6 +123,105 @@ TEST_F(Hostile, RandomBytesNeverReachAHandlerNorEndTheServer) {
   EXPECT_EQ(handled_, 0);
   EXPECT_THAT(Answer("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
               StartsWith("HTTP/1.1 200 OK"));
+}
+
+// What the server holds, once it no longer changes what the test waits for.
+void AwaitHeld(const Server& server, int64_t at_least) {
+  while (server.held_bytes() < at_least) std::this_thread::yield();
+}
+
+constexpr char kHealth[] = "GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+TEST(Held, UnfinishedBodiesAreBoundedTogether) {
+  std::atomic<int> handled{0};
+  const auto server =
+      Server::Start({.body_bytes = 1 << 20, .held_bytes = 2 << 20},
+                    [&](Request request, std::shared_ptr<Responder> responder) {
+                      ++handled;
+                      responder->Send({.body = std::to_string(request.body.size())});
+                    });
+  ASSERT_TRUE(server.ok());
+  const std::string part(900'000, 'x');
+  const std::string head = std::string(kPost) + "Content-Length: 1000000\r\n\r\n";
+  const std::string chunked = std::string(kPost) + "Transfer-Encoding: chunked\r\n\r\nF4240\r\n";
+  std::vector<std::unique_ptr<RawSocket>> waiting;
+  for (const std::string& start : {head, chunked}) {
+    waiting.push_back(std::make_unique<RawSocket>((*server)->port()));
+    waiting.back()->Send(start + part);
+    AwaitHeld(**server, static_cast<int64_t>(waiting.size() * part.size()));
+  }
+  for (const std::string& start : {head, chunked}) {
+    RawSocket third((*server)->port());
+    third.Send(start + part);
+    const std::string refusal = third.ReadToEnd();
+    EXPECT_THAT(refusal, StartsWith("HTTP/1.1 503 "));
+    EXPECT_THAT(refusal, HasSubstr("\r\nRetry-After: 1\r\n"));
+  }
+  EXPECT_LE((*server)->held_bytes(), 2 << 20);
+  EXPECT_EQ(handled, 0);
+  RawSocket small((*server)->port());
+  small.Send(kHealth);
+  EXPECT_THAT(small.ReadToEnd(), StartsWith("HTTP/1.1 200 "));
+  // Whoever was there goes on, and what it held is free for the next.
+  waiting[0]->Send(std::string(100'000, 'x'));
+  EXPECT_THAT(waiting[0]->ReadUntil("\r\n\r\n1000000"), testing::EndsWith("1000000"));
+  RawSocket next((*server)->port());
+  next.Send(head + part + std::string(100'000, 'x'));
+  EXPECT_THAT(next.ReadUntil("\r\n\r\n1000000"), testing::EndsWith("1000000"));
+  waiting.clear();
+  while ((*server)->held_bytes() > 0) std::this_thread::yield();
+}
+
+TEST(Held, UnreadAnswersAreBoundedTogether) {
+  constexpr int64_t kLarge = 20 << 20;  // beyond what the kernel takes from us
+  const auto server = Server::Start(
+      {.held_bytes = 30 << 20}, [&](Request request, std::shared_ptr<Responder> responder) {
+        responder->Send({.body = std::string(request.path == "/health" ? 2 : kLarge, 'x')});
+      });
+  ASSERT_TRUE(server.ok());
+  const std::string large = "GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+  RawSocket unread((*server)->port(), 4096);
+  unread.Send(large);
+  AwaitHeld(**server, kLarge);
+  RawSocket second((*server)->port()), small((*server)->port());
+  second.Send(large);
+  EXPECT_THAT(second.ReadToEnd(), StartsWith("HTTP/1.1 503 "));
+  small.Send(kHealth);
+  EXPECT_THAT(small.ReadToEnd(), StartsWith("HTTP/1.1 200 "));
+  EXPECT_GT(unread.ReadToEnd().size(), static_cast<size_t>(kLarge));
+  while ((*server)->held_bytes() > 0) std::this_thread::yield();
+  RawSocket third((*server)->port());
+  third.Send(large);
+  EXPECT_THAT(third.ReadToEnd(), StartsWith("HTTP/1.1 200 "));
+}
+
+TEST(HeadCheck, RefusesALargeBodyBeforeItIsRead) {
+  std::atomic<int> handled{0};
+  const auto server = Server::Start(
+      {},
+      [&](Request, std::shared_ptr<Responder> responder) {
+        ++handled;
+        responder->Send({});
+      },
+      [](const Request& head) -> std::optional<Response> {
+        if (head.Header("Authorization") == "Bearer right") return std::nullopt;
+        return Response{.status = 401};
+      });
+  ASSERT_TRUE(server.ok());
+  const std::string ten_million = "Content-Length: 10000000\r\n\r\n";
+  for (const std::string& head : {ten_million, "Expect: 100-continue\r\n" + ten_million,
+                                  std::string("Transfer-Encoding: chunked\r\n\r\n989680\r\n")}) {
+    RawSocket client((*server)->port());
+    client.Send(kPost + head);
+    if (!head.starts_with("Expect")) client.Send(std::string(100'000, 'x'));
+    EXPECT_THAT(client.ReadToEnd(), StartsWith("HTTP/1.1 401 ")) << head;
+  }
+  EXPECT_EQ(handled, 0);
+  RawSocket known((*server)->port());
+  known.Send(std::string(kPost) + "Authorization: Bearer right\r\nConnection: close\r\n" +
+             ten_million + std::string(10'000'000, 'x'));
+  EXPECT_THAT(known.ReadToEnd(), StartsWith("HTTP/1.1 200 "));
+  EXPECT_EQ(handled, 1);
 }
 
 }  // namespace

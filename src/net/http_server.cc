@@ -39,8 +39,8 @@ absl::Status CannotListen(const ServerOptions& options, const error_code& error)
 
 class ServerOnAsio final : public Server {
  public:
-  ServerOnAsio(const ServerOptions& options, Handler handler)
-      : core_(std::make_shared<ServerCore>(options, std::move(handler))),
+  ServerOnAsio(const ServerOptions& options, Handler handler, HeadCheck check)
+      : core_(std::make_shared<ServerCore>(options, std::move(handler), std::move(check))),
         work_(asio::make_work_guard(core_->io)),
         accepting_(asio::make_strand(core_->io)),
         acceptor_(accepting_),
@@ -94,6 +94,7 @@ class ServerOnAsio final : public Server {
 
   int port() const override { return port_; }
   int64_t connections() const override { return core_->connections; }
+  int64_t held_bytes() const override { return core_->held.bytes(); }
 
   void Drain(double seconds) override {
     core_->draining = true;
@@ -198,9 +199,9 @@ std::string_view Request::Header(std::string_view name) const {
   return {};
 }
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
-                                                      Handler handler) {
-  auto server = std::make_unique<ServerOnAsio>(options, std::move(handler));
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options, Handler handler,
+                                                      HeadCheck check) {
+  auto server = std::make_unique<ServerOnAsio>(options, std::move(handler), std::move(check));
   LR_RETURN_IF_ERROR(server->Open());
   return server;
 }

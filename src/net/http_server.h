@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -59,6 +60,10 @@ class Responder {
 
 using Handler = std::function<void(Request request, std::shared_ptr<Responder> responder)>;
 
+// What may answer a request by its head alone (nobody's key, nothing there), before a large body is
+// read: nothing, and the request goes its way. Threads as a Handler's.
+using HeadCheck = std::function<std::optional<Response>(const Request& head)>;
+
 struct ServerOptions {
   std::string address = "127.0.0.1";
   int port = 0;  // 0: any that is free
@@ -73,16 +78,19 @@ struct ServerOptions {
   double idle_seconds = 75;   // kept alive between requests
   double write_seconds = 30;  // with bytes to send and none taken: cut off
   int64_t stream_buffer_bytes = 256 << 10;
+  // Of requests not whole yet and answers not read yet, all connections together; beyond: 503.
+  int64_t held_bytes = 256 << 20;
 };
 
 class Server {
  public:
   // Binds and listens; a port in use is an error that says which and what to do.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options,
-                                                       Handler handler);
+                                                       Handler handler, HeadCheck check = {});
   virtual ~Server() = default;  // closes everything at once
   virtual int port() const = 0;
   virtual int64_t connections() const = 0;
+  virtual int64_t held_bytes() const = 0;
   // Accepts no more connections or requests, lets answers under way end within `seconds`, closes.
   virtual void Drain(double seconds) = 0;
 };

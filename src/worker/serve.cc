@@ -268,7 +268,7 @@ absl::Status Serve(const ServeOptions& options) {
   Api api(std::move(config), engine.get(), &tokenizer, std::move(chat), feedback.get());
   LR_ASSIGN_OR_RETURN(const net::ServerOptions listen, ListenOptions(options));
   LR_ASSIGN_OR_RETURN(const std::unique_ptr<net::Server> server,
-                      net::Server::Start(listen, api.AsHandler()));
+                      net::Server::Start(listen, api.AsHandler(), api.AsHeadCheck()));
   *listening = server.get();
   api.StartCanary();
   const std::string url = absl::StrCat(listen.certificate_file.empty() ? "http" : "https", "://",

@@ -21,6 +21,11 @@ bool IsSane(std::string_view id) {
   });
 }
 
+std::pair<std::string, std::string> RequestId(const net::Request& head) {
+  const std::string_view given = head.Header("x-request-id");
+  return {"x-request-id", IsSane(given) ? std::string(given) : "req_" + RandomName(24)};
+}
+
 ApiConfig Completed(ApiConfig config, const model::Tokenizer& tokenizer, const ChatTemplate& chat) {
   LR_CHECK(!config.models.empty());
   LR_CHECK_GT(config.context, 0);
@@ -60,42 +65,40 @@ Time Api::State::Now() {
   return wall_clock.Now();
 }
 
-bool Api::State::Authenticate(Exchange* exchange) {
-  if (config.tenants.empty()) return true;
+struct Api::State::Endpoint {
+  std::string_view method, path;
+  bool needs_key;
+  void (*handle)(State*, Exchange);
+};
+
+void Api::State::Authenticate(const net::Request& head, Destination* to) const {
+  if (config.tenants.empty()) return;
   constexpr std::string_view kBearer = "Bearer ";
-  std::string_view given = exchange->request.Header("Authorization");
+  std::string_view given = head.Header("Authorization");
+  const bool absent = given.empty();
   if (given.size() > kBearer.size() &&
       std::equal(kBearer.begin(), kBearer.end(), given.begin(),
                  [](char a, char b) { return (a | 32) == (b | 32); })) {
     given.remove_prefix(kBearer.size());
-    exchange->tenant = FindTenant(config.tenants, given);
-    if (exchange->tenant) return true;
+    to->tenant = FindTenant(config.tenants, given);
+    if (to->tenant) return;
   }
-  const bool absent = exchange->request.Header("Authorization").empty();
-  ApiError error{.status = 401,
-                 .message = absent ? "You didn't provide an API key. Send it in the header "
-                                     "Authorization: Bearer YOUR_KEY."
-                                   : "Incorrect API key provided.",
-                 .code = "invalid_api_key"};
-  net::Response response = ToResponse(error);
-  response.headers.emplace_back("WWW-Authenticate", "Bearer");
-  exchange->Send(std::move(response));
-  return false;
+  to->refused = ToResponse({.status = 401,
+                            .message = absent ? "You didn't provide an API key. Send it in the "
+                                                "header Authorization: Bearer YOUR_KEY."
+                                              : "Incorrect API key provided.",
+                            .code = "invalid_api_key"});
+  to->refused->headers.emplace_back("WWW-Authenticate", "Bearer");
 }
 
-void Api::State::Route(Exchange exchange) {
-  using E = const Exchange&;
+Api::State::Destination Api::State::DestinationOf(const net::Request& head) const {
   static constexpr std::string_view kModels = "/v1/models";
-  struct Entry {
-    std::string_view method, path;
-    bool needs_key;
-    void (*handle)(State*, E);
-  };
-  static const Entry entries[] = {
-      {"POST", "/v1/chat/completions", true, [](State* s, E e) { s->Chat(e); }},
-      {"POST", "/v1/completions", true, [](State* s, E e) { s->Completions(e); }},
-      {"POST", "/v1/embeddings", true, [](State* s, E e) { s->Embeddings(e); }},
-      {"POST", "/v1/feedback", true, [](State* s, E e) { s->Feedback(e); }},
+  using E = Exchange;
+  static const Endpoint endpoints[] = {
+      {"POST", "/v1/chat/completions", true, [](State* s, E e) { s->Chat(std::move(e)); }},
+      {"POST", "/v1/completions", true, [](State* s, E e) { s->Completions(std::move(e)); }},
+      {"POST", "/v1/embeddings", true, [](State* s, E e) { s->Embeddings(std::move(e)); }},
+      {"POST", "/v1/feedback", true, [](State* s, E e) { s->Feedback(std::move(e)); }},
       {"POST", "/tokenize", true, [](State* s, E e) { s->Tokenize(e); }},
       {"POST", "/detokenize", true, [](State* s, E e) { s->Detokenize(e); }},
       {"GET", kModels, true, [](State* s, E e) { s->Models(e); }},
@@ -103,26 +106,35 @@ void Api::State::Route(Exchange exchange) {
       {"GET", "/metrics", false, [](State* s, E e) { s->Metrics(e); }},
       {"GET", "/version", false, [](State* s, E e) { s->Version(e); }},
   };
-  const net::Request& request = exchange.request;
-  const std::string method = request.method == "HEAD" ? "GET" : request.method;
-  const bool one_model = request.path.starts_with(std::string(kModels) + "/");
-  for (const Entry& entry : entries) {
-    if (request.path != entry.path && !(one_model && entry.path == kModels)) continue;
-    if (method != entry.method) {
-      net::Response response = ToResponse(
+  Destination to;
+  const std::string method = head.method == "HEAD" ? "GET" : head.method;
+  const bool one_model = head.path.starts_with(std::string(kModels) + "/");
+  for (const Endpoint& endpoint : endpoints) {
+    if (head.path != endpoint.path && !(one_model && endpoint.path == kModels)) continue;
+    if (method != endpoint.method) {
+      to.refused = ToResponse(
           {.status = 405,
-           .message = absl::StrCat("Not allowed to ", request.method, " on ", request.path, "."),
+           .message = absl::StrCat("Not allowed to ", head.method, " on ", head.path, "."),
            .code = "method_not_allowed"});
-      response.headers.emplace_back("Allow", entry.method);
-      return exchange.Send(std::move(response));
+      to.refused->headers.emplace_back("Allow", endpoint.method);
+      return to;
     }
-    if (entry.needs_key && !Authenticate(&exchange)) return;
-    return entry.handle(this, exchange);
+    to.endpoint = &endpoint;
+    if (endpoint.needs_key) Authenticate(head, &to);
+    return to;
   }
-  exchange.Refuse({.status = 404,
-                   .message = absl::StrCat("Unknown request URL: ", request.method, " ",
-                                           request.path.substr(0, 200), "."),
-                   .code = "unknown_url"});
+  to.refused = ToResponse({.status = 404,
+                           .message = absl::StrCat("Unknown request URL: ", head.method, " ",
+                                                   head.path.substr(0, 200), "."),
+                           .code = "unknown_url"});
+  return to;
+}
+
+void Api::State::Route(Exchange exchange) {
+  Destination to = DestinationOf(exchange.request);
+  if (to.refused) return exchange.Send(*std::move(to.refused));
+  exchange.tenant = to.tenant;
+  to.endpoint->handle(this, std::move(exchange));
 }
 
 Api::Api(ApiConfig config, Engine* engine, const model::Tokenizer* tokenizer, ChatTemplate chat,
@@ -132,11 +144,15 @@ Api::Api(ApiConfig config, Engine* engine, const model::Tokenizer* tokenizer, Ch
 
 Api::~Api() = default;
 
+std::optional<net::Response> Api::Check(const net::Request& head) const {
+  std::optional<net::Response> refused = state_->DestinationOf(head).refused;
+  if (refused) refused->headers.push_back(RequestId(head));
+  return refused;
+}
+
 void Api::Handle(net::Request request, std::shared_ptr<net::Responder> responder) {
   Exchange exchange;
-  const std::string_view given = request.Header("x-request-id");
-  exchange.headers.emplace_back("x-request-id",
-                                IsSane(given) ? std::string(given) : "req_" + RandomName(24));
+  exchange.headers.push_back(RequestId(request));
   exchange.request = std::move(request);
   exchange.responder = responder;
   const net::Headers headers = exchange.headers;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -51,6 +52,11 @@ class Api {
     return [this](net::Request request, std::shared_ptr<net::Responder> responder) {
       Handle(std::move(request), std::move(responder));
     };
+  }
+  // Refuses by a request's head what Handle would refuse for it: an unknown key or endpoint.
+  std::optional<net::Response> Check(const net::Request& head) const;
+  net::HeadCheck AsHeadCheck() const {
+    return [this](const net::Request& head) { return Check(head); };
   }
 
   // Asks the engine for one token: /health is 503 until it has come.

@@ -172,6 +172,7 @@ void Api::State::Feedback(Exchange exchange) {
   record["tenant"] = completion->tenant;
   record["model"] = completion->model;
   record["time"] = FormatTime(Now());
+  exchange.request.body = {};  // many may wait for the disk
   const bool taken = feedback->Add(record, [exchange, feedback_id, id](absl::Status written) {
     if (!written.ok()) return exchange.Refuse(FromStatus(absl::InternalError("")));
     exchange.SendJson({{"id", feedback_id}, {"object", "feedback"}, {"completion_id", id}});

@@ -36,8 +36,15 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
         FeedbackStore* feedback);
 
   void Route(Exchange exchange);
-  // False, having answered: no key, or a wrong one.
-  bool Authenticate(Exchange* exchange);
+  // Where a request goes and who asks, by its head alone; or why it goes nowhere.
+  struct Endpoint;
+  struct Destination {
+    const Endpoint* endpoint = nullptr;
+    std::optional<size_t> tenant;
+    std::optional<net::Response> refused;
+  };
+  Destination DestinationOf(const net::Request& head) const;
+  void Authenticate(const net::Request& head, Destination* to) const;
 
   void Models(const Exchange& exchange);
   void Chat(Exchange exchange);
