@@ -109,13 +109,16 @@ class Connection final : public ConnectionBase,
     const std::lock_guard lock(mutex_);
     if (!Current(number) || !begun_) return false;
     if (chunk.empty() || head_only_) return true;
+    // What was unsent before counts, and a chunk larger than the buffer not at all until it is out:
+    // its size says nothing of how fast it is read. The account bounds them all.
+    const auto most = static_cast<size_t>(core_->options.stream_buffer_bytes);
+    const bool behind = out_.size() + unsent_ > most + large_bytes_;
+    if (chunk.size() > most) large_bytes_ += chunk.size();
     if (http_1_0_) {
       out_ += chunk;
     } else {
       absl::StrAppend(&out_, absl::Hex(chunk.size()), "\r\n", chunk, "\r\n");
     }
-    const bool behind =
-        static_cast<int64_t>(out_.size() + unsent_) > core_->options.stream_buffer_bytes;
     if (!Hold(0) || behind) {
       gone_ = true;  // no more of it; what is unsent goes with the connection
       Close();
@@ -417,6 +420,7 @@ class Connection final : public ConnectionBase,
     sending_ = {};  // and its memory: it may have been large
     const std::lock_guard lock(mutex_);
     unsent_ = sending_bytes_ = 0;
+    if (out_.empty()) large_bytes_ = 0;
     Hold(0);
   }
 
@@ -517,6 +521,7 @@ class Connection final : public ConnectionBase,
   uint64_t number_ = 0;
   std::string out_;
   size_t sending_bytes_ = 0, unsent_ = 0;  // of sending_, whose memory is whole until the last byte
+  size_t large_bytes_ = 0;  // of chunks larger than a stream's buffer, until all is out
   HeldBytes out_held_;
   std::function<void()> on_closed_;
   bool begun_ = false, complete_ = true, gone_ = false, waking_ = false;

@@ -49,7 +49,8 @@ class Responder {
   // A stream of chunks (chunked encoding; `body` is ignored).
   virtual void Begin(Response head) = 0;
   // False: the client is gone, or reads so slowly that more than the server's `stream_buffer_bytes`
-  // are unsent, upon which it was cut off. Whoever feeds the stream should stop.
+  // (chunks larger than that aside) are unsent, upon which it was cut off. Whoever feeds the stream
+  // should stop.
   virtual bool Write(std::string chunk) = 0;
   virtual void End() = 0;
 

@@ -99,6 +99,25 @@ TEST(Streams, TwoThousandGoOnBesideOneThatDoesNotRead) {
   for (size_t i = 0; i < kStreams; ++i) ASSERT_GT(bytes[i], kTokens * 13u) << "stream " << i;
 }
 
+// Clients take what comes, but a large chunk takes longer than the next token.
+TEST(Streams, AChunkLargerThanTheBufferDoesNotCutOffItsReader) {
+  constexpr size_t kLarge = 8 << 20;
+  bool taken = true;
+  const auto server = Server::Start({}, [&](Request, std::shared_ptr<Responder> responder) {
+    responder->Begin({});
+    for (const size_t bytes : {size_t{100}, kLarge, size_t{100}, kLarge, size_t{100}})
+      taken = taken && responder->Write(std::string(bytes, 'x'));
+    responder->End();
+  });
+  ASSERT_TRUE(server.ok());
+  RawSocket client((*server)->port());
+  client.Send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+  const std::string all = client.ReadToEnd();
+  EXPECT_TRUE(taken);
+  EXPECT_GT(all.size(), 2 * kLarge);
+  EXPECT_TRUE(all.ends_with("\r\n0\r\n\r\n"));
+}
+
 TEST(Streams, AllTokensArriveInOrderFromAnyThread) {
   constexpr int kTokens = 20'000;
   std::vector<std::thread> writers;
