@@ -20,12 +20,21 @@ constexpr int kDeepest = 32;
 template <class Json>
 class Watcher {
  public:
+  explicit Watcher(const JsonBounds& bounds) : bounds_(bounds) {}
+
   bool operator()(int depth, typename Json::parse_event_t event, const Json& value) {
     using Event = typename Json::parse_event_t;
     if (depth > kDeepest) throw std::runtime_error(fmt::format("nested over {} deep", kDeepest));
     if (event == Event::object_start) keys_.emplace_back();
     if (event == Event::object_end) keys_.pop_back();
+    const bool begins = event == Event::object_start || event == Event::array_start;
+    if ((begins || event == Event::value) && ++values_ > bounds_.values) {
+      throw std::runtime_error(fmt::format("more than {} values", bounds_.values));
+    }
     if (event == Event::key) {
+      if (++seen_keys_ > bounds_.keys) {
+        throw std::runtime_error(fmt::format("more than {} keys", bounds_.keys));
+      }
       const auto& key = value.template get_ref<const std::string&>();
       if (!keys_.back().try_emplace(key).second) {
         throw std::runtime_error(fmt::format("the key \"{}\" stands twice in one object", key));
@@ -35,13 +44,16 @@ class Watcher {
   }
 
  private:
+  const JsonBounds bounds_;
+  int64_t values_ = 0, seen_keys_ = 0;
   std::vector<TextMap<bool>> keys_;  // of the objects that are open
 };
 
 template <class Json>
-absl::StatusOr<Json> ParseStrict(std::string_view text, const std::string& name) {
+absl::StatusOr<Json> ParseStrict(std::string_view text, const std::string& name,
+                                 const JsonBounds& bounds) {
   try {
-    Watcher<Json> watcher;
+    Watcher<Json> watcher(bounds);
     return Json::parse(text, [&](int depth, typename Json::parse_event_t event, const Json& value) {
       return watcher(depth, event, value);
     });
@@ -53,8 +65,9 @@ absl::StatusOr<Json> ParseStrict(std::string_view text, const std::string& name)
 
 }  // namespace
 
-absl::StatusOr<json> ParseStrictJson(std::string_view text, const std::string& name) {
-  return ParseStrict<json>(text, name);
+absl::StatusOr<json> ParseStrictJson(std::string_view text, const std::string& name,
+                                     const JsonBounds& bounds) {
+  return ParseStrict<json>(text, name, bounds);
 }
 
 absl::StatusOr<json> ReadStrictJson(const std::string& path, int64_t limit_bytes) {
@@ -74,7 +87,7 @@ absl::StatusOr<json> ReadObjectIfThere(const std::string& path, int64_t limit_by
 
 absl::StatusOr<nlohmann::ordered_json> ParseStrictOrderedJson(std::string_view text,
                                                               const std::string& name) {
-  return ParseStrict<nlohmann::ordered_json>(text, name);
+  return ParseStrict<nlohmann::ordered_json>(text, name, {});
 }
 
 }  // namespace longrun::model

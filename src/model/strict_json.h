@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -11,8 +12,15 @@
 
 namespace longrun::model {
 
+// What is read of a text at most: for those that come from anybody.
+struct JsonBounds {
+  int64_t values = std::numeric_limits<int64_t>::max();  // arrays and objects count too
+  int64_t keys = std::numeric_limits<int64_t>::max();
+};
+
 // `name`: how messages call the text (a file's path).
-absl::StatusOr<nlohmann::json> ParseStrictJson(std::string_view text, const std::string& name);
+absl::StatusOr<nlohmann::json> ParseStrictJson(std::string_view text, const std::string& name,
+                                               const JsonBounds& bounds = {});
 
 // The same of a file of at most `limit_bytes`.
 absl::StatusOr<nlohmann::json> ReadStrictJson(const std::string& path, int64_t limit_bytes);

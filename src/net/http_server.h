@@ -80,7 +80,7 @@ struct ServerOptions {
   double write_seconds = 30;  // with bytes to send and none taken: cut off
   int64_t stream_buffer_bytes = 256 << 10;
   // Of requests not whole yet and answers not read yet, all connections together; beyond: 503.
-  int64_t held_bytes = 256 << 20;
+  int64_t held_bytes = 128 << 20;
 };
 
 class Server {

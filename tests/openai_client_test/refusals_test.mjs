@@ -184,6 +184,7 @@ test('an overloaded server refuses with a time, after which the retry succeeds',
   t.after(() => busy.stop());
   const prompts = Array.from({ length: 16 }, (_, i) => `${i}`.padEnd(2000, 'x'));
   const much = complete({ prompt: prompts }, busy.client());
+  await until('it is at work', () => busy.metric('vllm:num_requests_running'));
   // Until it has seen how fast it is, it takes whatever comes: so they are asked side by side.
   const asked = [];
   let refusal;

@@ -35,6 +35,13 @@ ApiConfig Completed(ApiConfig config, const model::Tokenizer& tokenizer, const C
   return config;
 }
 
+int64_t LongestTokenBytes(const model::Tokenizer& tokenizer) {
+  size_t longest = 0;
+  for (TokenId id = 0; id < tokenizer.vocab_size(); ++id)
+    longest = std::max(longest, tokenizer.TokenBytes(id).size());
+  return static_cast<int64_t>(longest);
+}
+
 }  // namespace
 
 void Exchange::Send(net::Response response) const {
@@ -53,6 +60,7 @@ Api::State::State(ApiConfig given, Engine* engine_in, const model::Tokenizer* to
     : config(Completed(std::move(given), *tokenizer_in, chat_in)),
       engine(engine_in),
       tokenizer(tokenizer_in),
+      longest_text_bytes(config.context * LongestTokenBytes(*tokenizer_in)),
       chat(std::move(chat_in)),
       feedback(feedback_in),
       encoder(tokenizer_in),
@@ -99,8 +107,8 @@ Api::State::Destination Api::State::DestinationOf(const net::Request& head) cons
       {"POST", "/v1/completions", true, [](State* s, E e) { s->Completions(std::move(e)); }},
       {"POST", "/v1/embeddings", true, [](State* s, E e) { s->Embeddings(std::move(e)); }},
       {"POST", "/v1/feedback", true, [](State* s, E e) { s->Feedback(std::move(e)); }},
-      {"POST", "/tokenize", true, [](State* s, E e) { s->Tokenize(e); }},
-      {"POST", "/detokenize", true, [](State* s, E e) { s->Detokenize(e); }},
+      {"POST", "/tokenize", true, [](State* s, E e) { s->Tokenize(std::move(e)); }},
+      {"POST", "/detokenize", true, [](State* s, E e) { s->Detokenize(std::move(e)); }},
       {"GET", kModels, true, [](State* s, E e) { s->Models(e); }},
       {"GET", "/health", false, [](State* s, E e) { s->Health(e); }},
       {"GET", "/metrics", false, [](State* s, E e) { s->Metrics(e); }},

@@ -73,12 +73,39 @@ std::optional<ApiError> Api::State::CheckLength(const std::string& param, size_t
       "context_length_exceeded");
 }
 
-std::vector<TokenId> Api::State::TokensOf(const Prompt& prompt) {
-  if (const auto* tokens = std::get_if<std::vector<TokenId>>(&prompt)) return *tokens;
-  std::vector<TokenId> tokens = config.begin_tokens;
-  const std::vector<TokenId> text = encoder.EncodeText(std::get<std::string>(prompt));
-  tokens.insert(tokens.end(), text.begin(), text.end());
-  return tokens;
+std::optional<ApiError> Api::State::CheckTextBytes(const std::string& param, size_t bytes) const {
+  if (static_cast<int64_t>(bytes) <= longest_text_bytes) return std::nullopt;
+  return BadRequest(param,
+                    absl::StrCat("This model's maximum context length is ", config.context,
+                                 " tokens, which no text over ", longest_text_bytes,
+                                 " bytes fits. However, the ", param, " has ", bytes, " bytes."),
+                    "context_length_exceeded");
+}
+
+std::optional<ApiError> Api::State::Encode(const std::string& param, const Prompt& prompt,
+                                           std::vector<TokenId>* tokens) {
+  if (const auto* given = std::get_if<std::vector<TokenId>>(&prompt)) {
+    *tokens = *given;
+    return std::nullopt;
+  }
+  const auto& text = std::get<std::string>(prompt);
+  if (auto refused = CheckTextBytes(param, text.size())) return refused;
+  *tokens = config.begin_tokens;
+  const std::vector<TokenId> encoded = encoder.EncodeText(text);
+  tokens->insert(tokens->end(), encoded.begin(), encoded.end());
+  return std::nullopt;
+}
+
+std::optional<ApiError> Api::State::EncodeChat(const std::vector<ChatMessage>& messages,
+                                               const json& variables,
+                                               std::vector<TokenId>* tokens) {
+  const auto segments = chat.Render(messages, variables);
+  if (!segments.ok()) return BadRequest("messages", std::string(segments.status().message()));
+  size_t bytes = 0;
+  for (const Segment& segment : *segments) bytes += segment.text.size();
+  if (auto refused = CheckTextBytes("messages", bytes)) return refused;
+  *tokens = encoder.Encode(*segments);
+  return std::nullopt;
 }
 
 GenerationRequest Api::State::RequestOf(const Exchange& exchange, const GenerationFields& fields,
@@ -152,7 +179,8 @@ void Api::State::Generate(Exchange exchange, const GenerationFields& wanted, con
 void Api::State::Chat(Exchange exchange) {
   json body;
   ApiError error;
-  if (!ParseBody(exchange.request.body, &body, &error)) return exchange.Refuse(error);
+  if (!ParseBody(config.limits, exchange.request.body, &body, &error))
+    return exchange.Refuse(error);
   BodyFields fields(body, "", exchange.request.body);
   ChatRequest chat_request = ReadChatRequest(config.limits, config.vocab_size, &fields);
   if (!fields.ok()) return exchange.Refuse(fields.error());
@@ -160,10 +188,9 @@ void Api::State::Chat(Exchange exchange) {
   if (auto refused = CheckModel(exchange, wanted.model)) return exchange.Refuse(*refused);
   if (auto refused = CheckPriority(exchange, wanted.priority)) return exchange.Refuse(*refused);
   if (auto refused = CheckReady()) return exchange.Refuse(*refused);
-  const auto segments = chat.Render(chat_request.messages, chat_request.template_variables);
-  if (!segments.ok())
-    return exchange.Refuse(BadRequest("messages", std::string(segments.status().message())));
-  std::vector<TokenId> prompt = encoder.Encode(*segments);
+  std::vector<TokenId> prompt;
+  if (auto refused = EncodeChat(chat_request.messages, chat_request.template_variables, &prompt))
+    return exchange.Refuse(*refused);
   const int64_t room = config.context - static_cast<int64_t>(prompt.size());
   const int64_t max_tokens = std::max<int64_t>(1, wanted.max_tokens.value_or(room));
   if (auto refused = CheckLength("messages", prompt.size(), max_tokens))
@@ -179,7 +206,8 @@ void Api::State::Chat(Exchange exchange) {
 void Api::State::Completions(Exchange exchange) {
   json body;
   ApiError error;
-  if (!ParseBody(exchange.request.body, &body, &error)) return exchange.Refuse(error);
+  if (!ParseBody(config.limits, exchange.request.body, &body, &error))
+    return exchange.Refuse(error);
   BodyFields fields(body, "", exchange.request.body);
   const CompletionRequest request =
       ReadCompletionRequest(config.limits, config.vocab_size, &fields);
@@ -195,7 +223,9 @@ void Api::State::Completions(Exchange exchange) {
   const int64_t max_tokens =
       std::max<int64_t>(1, wanted.max_tokens.value_or(kDefaultCompletionTokens));
   for (size_t i = 0; i < request.prompts.size(); ++i) {
-    std::vector<TokenId> prompt = TokensOf(request.prompts[i]);
+    std::vector<TokenId> prompt;
+    if (auto refused = Encode("prompt", request.prompts[i], &prompt))
+      return exchange.Refuse(*refused);
     if (auto refused = CheckLength("prompt", prompt.size(), max_tokens))
       return exchange.Refuse(*refused);
     if (request.echo) {
@@ -214,7 +244,8 @@ void Api::State::Completions(Exchange exchange) {
 void Api::State::Embeddings(Exchange exchange) {
   json body;
   ApiError error;
-  if (!ParseBody(exchange.request.body, &body, &error)) return exchange.Refuse(error);
+  if (!ParseBody(config.limits, exchange.request.body, &body, &error))
+    return exchange.Refuse(error);
   BodyFields fields(body, "", exchange.request.body);
   const EmbeddingRequest request = ReadEmbeddingRequest(config.limits, config.vocab_size, &fields);
   if (!fields.ok()) return exchange.Refuse(fields.error());
@@ -225,7 +256,9 @@ void Api::State::Embeddings(Exchange exchange) {
   plan.base64 = request.base64;
   const std::string id = "embd-" + RandomName(24);
   for (size_t i = 0; i < request.inputs.size(); ++i) {
-    std::vector<TokenId> prompt = TokensOf(request.inputs[i]);
+    std::vector<TokenId> prompt;
+    if (auto refused = Encode("input", request.inputs[i], &prompt))
+      return exchange.Refuse(*refused);
     if (auto refused = CheckLength("input", prompt.size(), 0)) return exchange.Refuse(*refused);
     plan.requests.push_back(
         RequestOf(exchange, {}, absl::StrCat(id, "-", i), std::move(prompt), 0));

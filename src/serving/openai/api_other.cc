@@ -91,46 +91,47 @@ void Api::State::Models(const Exchange& exchange) {
   exchange.SendJson({{"object", "list"}, {"data", std::move(data)}});
 }
 
-void Api::State::Tokenize(const Exchange& exchange) {
+void Api::State::Tokenize(Exchange exchange) {
+  if (!Admit(&exchange, {})) return;
   json body;
   ApiError error;
-  if (!ParseBody(exchange.request.body, &body, &error)) return exchange.Refuse(error);
+  if (!ParseBody(config.limits, exchange.request.body, &body, &error))
+    return exchange.Refuse(error);
   BodyFields fields(body, "", exchange.request.body);
   std::vector<TokenId> tokens;
   if (fields.Find("messages") != nullptr) {
     const std::vector<ChatMessage> messages = ReadMessages(config.limits, &fields);
     if (!fields.ok()) return exchange.Refuse(fields.error());
-    const auto segments = chat.Render(messages);
-    if (!segments.ok())
-      return exchange.Refuse(BadRequest("messages", std::string(segments.status().message())));
-    tokens = encoder.Encode(*segments);
+    if (auto refused = EncodeChat(messages, {}, &tokens)) return exchange.Refuse(*refused);
   } else {
     std::string prompt;
     fields.String("prompt", &prompt);
     if (fields.Find("prompt") == nullptr)
       fields.Fail("prompt", "A 'prompt' or 'messages' is needed.", "missing_required_parameter");
-    if (static_cast<int64_t>(prompt.size()) > config.limits.prompt_bytes)
-      fields.Fail("prompt",
-                  absl::StrCat("Invalid 'prompt': at most ", config.limits.prompt_bytes,
-                               " bytes are read."),
-                  "context_length_exceeded");
     if (!fields.ok()) return exchange.Refuse(fields.error());
-    tokens = TokensOf(prompt);
+    if (auto refused = Encode("prompt", prompt, &tokens)) return exchange.Refuse(*refused);
   }
   exchange.SendJson(
       {{"tokens", tokens}, {"count", tokens.size()}, {"max_model_len", config.context}});
 }
 
-void Api::State::Detokenize(const Exchange& exchange) {
+void Api::State::Detokenize(Exchange exchange) {
+  if (!Admit(&exchange, {})) return;
   json body;
   ApiError error;
-  if (!ParseBody(exchange.request.body, &body, &error)) return exchange.Refuse(error);
+  if (!ParseBody(config.limits, exchange.request.body, &body, &error))
+    return exchange.Refuse(error);
   BodyFields fields(body, "", exchange.request.body);
   const json* array = fields.Find("tokens");
   if (array == nullptr) {
     fields.Fail("tokens", "Missing required parameter: 'tokens'.", "missing_required_parameter");
   } else if (!array->is_array()) {
     fields.WrongType("tokens", "an array of token ids", *array);
+  } else if (static_cast<int64_t>(array->size()) > config.context) {
+    fields.Fail("tokens",
+                absl::StrCat("Invalid 'tokens': ", array->size(), " of them; at most ",
+                             config.context, " are right."),
+                "context_length_exceeded");
   }
   if (!fields.ok()) return exchange.Refuse(fields.error());
   const auto tokens = ReadTokens(*array, "tokens", tokenizer->vocab_size(), &fields);
@@ -147,9 +148,11 @@ void Api::State::Feedback(Exchange exchange) {
     return exchange.Refuse(
         {.status = 404, .message = "This server keeps no feedback.", .code = "unknown_url"});
   }
+  if (!Admit(&exchange, {})) return;
   json body;
   ApiError error;
-  if (!ParseBody(exchange.request.body, &body, &error)) return exchange.Refuse(error);
+  if (!ParseBody(config.limits, exchange.request.body, &body, &error))
+    return exchange.Refuse(error);
   BodyFields fields(body, "", exchange.request.body);
   std::string id;
   fields.String("completion_id", &id);

@@ -50,8 +50,8 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
   void Chat(Exchange exchange);
   void Completions(Exchange exchange);
   void Embeddings(Exchange exchange);
-  void Tokenize(const Exchange& exchange);
-  void Detokenize(const Exchange& exchange);
+  void Tokenize(Exchange exchange);
+  void Detokenize(Exchange exchange);
   void Feedback(Exchange exchange);
   void Health(const Exchange& exchange);
   void Metrics(const Exchange& exchange);
@@ -66,12 +66,19 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
   // Nothing: the prompt fits. `max_tokens`: those asked for.
   std::optional<ApiError> CheckLength(const std::string& param, size_t prompt_tokens,
                                       int64_t max_tokens) const;
-  std::vector<TokenId> TokensOf(const Prompt& prompt);
+  // Nothing: its tokens are in `tokens`. Text that no sequence has room for is not encoded, which
+  // would take long.
+  std::optional<ApiError> Encode(const std::string& param, const Prompt& prompt,
+                                 std::vector<TokenId>* tokens);
+  std::optional<ApiError> EncodeChat(const std::vector<ChatMessage>& messages,
+                                     const nlohmann::json& variables, std::vector<TokenId>* tokens);
+  std::optional<ApiError> CheckTextBytes(const std::string& param, size_t bytes) const;
   // The engine's form of one prompt.
   GenerationRequest RequestOf(const Exchange& exchange, const GenerationFields& fields,
                               const std::string& id, std::vector<TokenId> prompt,
                               int64_t max_tokens) const;
-  // Charges the tenant; nothing, having answered 429, where it is over its limit.
+  // Charges the tenant, one request and the tokens of `requests`; nothing, having answered 429,
+  // where it is over its limit.
   std::optional<double> Admit(Exchange* exchange, const std::vector<GenerationRequest>& requests);
   std::function<void(const Usage&)> Settler(const Exchange& exchange, double charged);
   // What chat and completions end in: charged, remembered for feedback, started.
@@ -87,6 +94,7 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
   const ApiConfig config;
   Engine* const engine;
   const model::Tokenizer* const tokenizer;
+  const int64_t longest_text_bytes;  // that fits the context, were each token the longest there is
   const ChatTemplate chat;
   FeedbackStore* const feedback;
   PromptEncoder encoder;

@@ -285,6 +285,51 @@ TEST_F(ApiTest, TokenizesAndBack) {
                  "invalid_value");
 }
 
+TEST_F(ApiTest, TextThatNoContextHoldsIsNotEncoded) {
+  const std::string most(100 * 13, 'x');  // <|endoftext|> is the longest token
+  EXPECT_EQ(Post("/tokenize", {{"prompt", most}})->Json()["count"], 1300);
+  const json too_long = {{"model", "gpt2"}, {"prompt", most + "x"}, {"input", most + "x"}};
+  for (const char* path : {"/tokenize", "/v1/completions", "/v1/embeddings"}) {
+    const auto refused = Post(path, too_long);
+    const char* param = std::string(path) == "/v1/embeddings" ? "input" : "prompt";
+    EXPECT_REFUSED(refused, 400, "invalid_request_error", param, "context_length_exceeded");
+    EXPECT_NE(refused->answer.body.find("no text over 1300 bytes"), std::string::npos);
+  }
+  const json messages = {{{"role", "user"}, {"content", most}}};
+  EXPECT_REFUSED(Chat({{"messages", messages}}), 400, "invalid_request_error", "messages",
+                 "context_length_exceeded");
+  EXPECT_REFUSED(Post("/tokenize", {{"messages", messages}}), 400, "invalid_request_error",
+                 "messages", "context_length_exceeded");
+  EXPECT_REFUSED(Post("/detokenize", {{"tokens", std::vector<int>(101)}}), 400,
+                 "invalid_request_error", "tokens", "context_length_exceeded");
+}
+
+TEST_F(ApiTest, BodiesOfManyValuesAreNotReadToTheirEnd) {
+  config_.limits.values = 50;
+  config_.limits.keys = 20;
+  const auto many = [](const std::string& value) {
+    std::string list = value;
+    for (int i = 0; i < 60; ++i) list += "," + value;
+    return "{\"user\":[" + list + "]}";
+  };
+  for (const char* value : {"[]", "{}", "1", "\"x\""})
+    EXPECT_REFUSED(Ask("POST", "/v1/completions", many(value)), 400, "invalid_request_error",
+                   nullptr, "invalid_json");
+  json keys;
+  for (int i = 0; i < 21; ++i) keys[std::to_string(i)] = 0;
+  const auto refused = Post("/v1/completions", keys);
+  EXPECT_NE(refused->answer.body.find("more than 20 keys"), std::string::npos);
+}
+
+TEST_F(ApiTest, WhatGeneratesNothingIsARequestToo) {
+  SetTenants(kTwoTenants);
+  EXPECT_EQ(Post("/tokenize", {{"prompt", "x"}}, "red-secret")->status(), 200);
+  EXPECT_EQ(Post("/detokenize", {{"tokens", {1}}}, "red-secret")->status(), 200);
+  EXPECT_EQ(Post("/tokenize", {{"prompt", "x"}}, "red-secret")->status(), 200);
+  EXPECT_EQ(Post("/detokenize", {{"tokens", {1}}}, "red-secret")->status(), 429);
+  EXPECT_EQ(Post("/tokenize", {{"prompt", "x"}}, "green-secret")->status(), 200);
+}
+
 TEST_F(ApiTest, WithoutAStoreThereIsNoFeedback) {
   EXPECT_REFUSED(Post("/v1/feedback", json::object()), 404, "invalid_request_error", nullptr,
                  "unknown_url");

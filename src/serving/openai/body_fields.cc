@@ -10,12 +10,13 @@ namespace longrun::serving {
 
 using nlohmann::json;
 
-bool ParseBody(std::string_view body, json* to, ApiError* error) {
+bool ParseBody(const RequestLimits& limits, std::string_view body, json* to, ApiError* error) {
   if (!model::IsValidUtf8(body)) {
     *error = BadRequest("", "the request's body is not valid UTF-8", "invalid_utf8");
     return false;
   }
-  absl::StatusOr<json> parsed = model::ParseStrictJson(body, "the request's body");
+  absl::StatusOr<json> parsed = model::ParseStrictJson(
+      body, "the request's body", {.values = limits.values, .keys = limits.keys});
   if (!parsed.ok()) {
     *error = BadRequest("", std::string(parsed.status().message()), "invalid_json");
     return false;

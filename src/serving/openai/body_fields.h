@@ -9,11 +9,13 @@
 #include <string_view>
 
 #include "serving/openai/api_error.h"
+#include "serving/openai/request_limits.h"
 
 namespace longrun::serving {
 
-// Bounded in depth; UTF-8 alone; an object.
-bool ParseBody(std::string_view body, nlohmann::json* to, ApiError* error);
+// Bounded in depth and number of values; UTF-8 alone; an object.
+bool ParseBody(const RequestLimits& limits, std::string_view body, nlohmann::json* to,
+               ApiError* error);
 
 class BodyFields {
  public:

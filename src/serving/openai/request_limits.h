@@ -6,11 +6,13 @@
 namespace longrun::serving {
 
 struct RequestLimits {
-  int64_t choices = 16;     // n
-  int64_t prompts = 64;     // of one completions request
-  int64_t inputs = 2048;    // of one embeddings request, as OpenAI's
-  int64_t sequences = 64;   // prompts × n
-  int64_t messages = 4096;  // of a chat
+  int64_t values = 1 << 20;  // JSON values of a body, token ids among them
+  int64_t keys = 1 << 16;    // of all its objects
+  int64_t choices = 16;      // n
+  int64_t prompts = 64;      // of one completions request
+  int64_t inputs = 2048;     // of one embeddings request, as OpenAI's
+  int64_t sequences = 64;    // prompts × n
+  int64_t messages = 4096;   // of a chat
   int64_t prompt_bytes = 4 << 20;
   int64_t stop_strings = 16;
   int64_t stop_bytes = 256;  // of each

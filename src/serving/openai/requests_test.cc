@@ -35,7 +35,7 @@ struct Read {
 Read ReadText(const std::string& form, const std::string& text) {
   Read read;
   json body;
-  if (!ParseBody(text, &body, &read.error)) return read;
+  if (!ParseBody({}, text, &body, &read.error)) return read;
   BodyFields fields(body, "", text);
   if (form == "chat") read.chat = ReadChatRequest({}, kVocabulary, &fields);
   if (form == "completion") read.completion = ReadCompletionRequest({}, kVocabulary, &fields);
