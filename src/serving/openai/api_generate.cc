@@ -5,6 +5,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "model/utf8.h"
 #include "serving/openai/api_state.h"
 #include "serving/openai/embedding.h"
 #include "serving/openai/generation.h"
@@ -15,6 +16,16 @@ namespace {
 using nlohmann::json;
 
 constexpr int64_t kDefaultCompletionTokens = 16;  // as OpenAI's
+
+// As answers' texts are made: whole characters, and special tokens have none.
+std::string AnswerText(const model::Tokenizer& tokenizer, std::vector<TokenId> tokens) {
+  std::erase_if(tokens, [&](TokenId token) {
+    return token >= tokenizer.vocab_size() || tokenizer.IsSpecial(token);
+  });
+  model::Utf8Stream stream;
+  std::string text = stream.Push(tokenizer.Decode(tokens).value_or(""));
+  return text + stream.Finish();
+}
 
 }  // namespace
 
@@ -230,8 +241,7 @@ void Api::State::Completions(Exchange exchange) {
       return exchange.Refuse(*refused);
     if (request.echo) {
       const auto* text = std::get_if<std::string>(&request.prompts[i]);
-      const auto decoded = tokenizer->Decode(prompt);
-      plan.echo.push_back(text ? *text : decoded.ok() ? *decoded : "");
+      plan.echo.push_back(text ? *text : AnswerText(*tokenizer, prompt));
     }
     plan.requests.push_back(RequestOf(exchange, wanted, i == 0 ? id : absl::StrCat(id, "-", i),
                                       std::move(prompt), max_tokens));

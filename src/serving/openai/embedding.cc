@@ -6,8 +6,10 @@
 #include <utility>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "serving/openai/api_error.h"
+#include "serving/openai/json_text.h"
 
 namespace longrun::serving {
 
@@ -76,7 +78,11 @@ void EmbeddingAnswer::OnDelta(size_t input, Delta delta) {
   bool over = false;
   {
     const std::lock_guard lock(mutex_);
-    if (!delta.embedding.empty()) vectors_[input] = Normalised(std::move(delta.embedding));
+    // Each is written as it comes: all at the end would keep the engine from its next step.
+    if (!delta.embedding.empty()) {
+      const std::vector<float> vector = Normalised(std::move(delta.embedding));
+      vectors_[input] = plan_.base64 ? "\"" + ToBase64(vector) + "\"" : NumbersText(vector);
+    }
     if (delta.finish == FinishReason::kError)
       error = delta.error.ok() ? absl::InternalError("no reason given") : delta.error;
     if (delta.finish == FinishReason::kCancelled)
@@ -105,19 +111,16 @@ void EmbeddingAnswer::Over(const absl::Status& error) {
 }
 
 net::Response EmbeddingAnswer::Whole() const {
-  json data = json::array();
-  for (size_t i = 0; i < vectors_.size(); ++i) {
-    data.push_back({{"object", "embedding"},
-                    {"index", i},
-                    {"embedding", plan_.base64 ? json(ToBase64(vectors_[i])) : json(vectors_[i])}});
-  }
-  const json body = {
-      {"object", "list"},
-      {"data", std::move(data)},
-      {"model", plan_.model},
-      {"usage", {{"prompt_tokens", usage_.prompt_tokens}, {"total_tokens", usage_.prompt_tokens}}}};
+  const json usage = {{"prompt_tokens", usage_.prompt_tokens},
+                      {"total_tokens", usage_.prompt_tokens}};
   net::Response response;
-  response.body = body.dump(-1, ' ', false, json::error_handler_t::replace);
+  response.body = "{\"object\":\"list\",\"data\":[";
+  for (size_t i = 0; i < vectors_.size(); ++i) {
+    absl::StrAppend(&response.body, i == 0 ? "" : ",", "{\"object\":\"embedding\",\"index\":", i,
+                    ",\"embedding\":", vectors_[i].empty() ? "[]" : vectors_[i], "}");
+  }
+  absl::StrAppend(&response.body, "],\"model\":", json(plan_.model).dump(),
+                  ",\"usage\":", usage.dump(), "}");
   return response;
 }
 

@@ -42,7 +42,7 @@ class EmbeddingAnswer : public std::enable_shared_from_this<EmbeddingAnswer> {
   const std::shared_ptr<net::Responder> responder_;
   std::vector<std::string> ids_;
   std::mutex mutex_;
-  std::vector<std::vector<float>> vectors_;
+  std::vector<std::string> vectors_;  // as JSON
   size_t running_ = 0;
   bool answered_ = false;
   bool settled_ = false;

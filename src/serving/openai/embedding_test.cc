@@ -34,8 +34,9 @@ TEST_F(EmbeddingTest, EmbedsEachInput) {
     if (base64) {  // 0.6f 0.8f little-endian, as Python's struct and base64 write it
       EXPECT_EQ(said["data"][0]["embedding"], "mpkZP83MTD8=");
     } else {
-      EXPECT_EQ(said["data"][0]["embedding"], json::array({0.6f, 0.8f}));
-      EXPECT_EQ(said["data"][1]["embedding"], json::array({0.0f, 1.0f}));
+      using Vector = std::vector<float>;
+      EXPECT_EQ(said["data"][0]["embedding"].get<Vector>(), (Vector{0.6f, 0.8f}));
+      EXPECT_EQ(said["data"][1]["embedding"].get<Vector>(), (Vector{0.0f, 1.0f}));
     }
   }
 }

@@ -16,7 +16,7 @@ Generation::Generation(Engine* engine, GenerationPlan plan,
   for (const GenerationRequest& request : plan_.requests) ids_.push_back(request.id);
   const size_t choices = plan_.requests.size() * static_cast<size_t>(choices_each_);
   replies_.resize(choices);
-  characters_.resize(choices);
+  for (ChoiceReply& reply : replies_) reply.logprobs = plan_.format->NewLogprobs();
   spoken_.resize(choices);
   echoed_.resize(plan_.requests.size());
 }
@@ -98,9 +98,9 @@ void Generation::Take(size_t prompt, Delta delta) {
     } else {
       Prepare(prompt, &delta);
       if (plan_.stream) {
-        Stream(prompt, delta);
+        Stream(delta);
       } else {
-        Gather(prompt, std::move(delta));
+        Gather(delta);
       }
     }
   }
@@ -110,7 +110,8 @@ void Generation::Take(size_t prompt, Delta delta) {
   }
 }
 
-// Puts what is echoed before a choice's first text, and takes away what was not asked for.
+// Puts what is echoed before a choice's first text, takes away what was not asked for, and writes
+// down the logprobs: each token's as it comes, so that a long answer's end keeps nobody waiting.
 void Generation::Prepare(size_t prompt, Delta* delta) {
   const size_t choice =
       prompt * static_cast<size_t>(choices_each_) + static_cast<size_t>(delta->choice);
@@ -120,23 +121,24 @@ void Generation::Prepare(size_t prompt, Delta* delta) {
     delta->logprobs.clear();
     if (delta->finish != FinishReason::kNone) delta->finish = FinishReason::kLength;
   }
+  LogprobsText* const logprobs = replies_[choice].logprobs.get();
   if (!spoken_[choice] && prompt < plan_.echo.size()) {
     delta->text = plan_.echo[prompt] + delta->text;
     if (!delta->prompt_logprobs.empty()) {
       echoed_[prompt] = std::move(delta->prompt_logprobs);
       echoed_[prompt][0].chosen.logprob = std::numeric_limits<float>::quiet_NaN();
     }
-    delta->logprobs.insert(delta->logprobs.begin(), echoed_[prompt].begin(), echoed_[prompt].end());
+    if (logprobs != nullptr) logprobs->AddEcho(plan_.echo[prompt], echoed_[prompt]);
   }
+  if (logprobs != nullptr) logprobs->Add(delta->logprobs);
   delta->choice = static_cast<int64_t>(choice);
 }
 
-void Generation::Stream(size_t, const Delta& delta) {
+void Generation::Stream(const Delta& delta) {
   const auto choice = static_cast<size_t>(delta.choice);
   std::string events =
-      plan_.format->Chunk(delta.choice, delta, !spoken_[choice], characters_[choice]);
+      plan_.format->Chunk(delta.choice, delta, !spoken_[choice], replies_[choice].logprobs.get());
   spoken_[choice] = true;
-  characters_[choice] += plan_.format->Characters(delta.logprobs);
   if (!begun_) {
     begun_ = true;
     plan_.accepted();
@@ -152,11 +154,10 @@ void Generation::Stream(size_t, const Delta& delta) {
   cancel_wanted_ = true;
 }
 
-void Generation::Gather(size_t, Delta delta) {
+void Generation::Gather(const Delta& delta) {
   ChoiceReply& reply = replies_[static_cast<size_t>(delta.choice)];
   spoken_[static_cast<size_t>(delta.choice)] = true;
   reply.text += delta.text;
-  for (Logprobs& one : delta.logprobs) reply.logprobs.push_back(std::move(one));
   if (delta.finish != FinishReason::kNone) reply.finish = delta.finish;
 }
 
@@ -172,6 +173,7 @@ void Generation::Finish() {
   net::Response response;
   response.headers = plan_.headers;
   response.body = plan_.format->Whole(replies_, usage_);
+  replies_.clear();  // while it is sent it is there twice at most
   responder_->Send(std::move(response));
 }
 

@@ -49,8 +49,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
  private:
   void OnDelta(size_t prompt, Delta delta);
   void Take(size_t prompt, Delta delta);  // with the mutex held, as those below
-  void Stream(size_t prompt, const Delta& delta);
-  void Gather(size_t prompt, Delta delta);
+  void Stream(const Delta& delta);
+  void Gather(const Delta& delta);
   void Finish();
   void Fail(const absl::Status& error);
   void Abandon();
@@ -68,8 +68,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   bool begun_ = false;                           // the head of a stream is sent
   bool answered_ = false;                        // nothing more is to be sent
   std::vector<std::pair<size_t, Delta>> early_;  // came before all prompts were submitted
-  std::vector<ChoiceReply> replies_;             // for a stream: without their text
-  std::vector<int64_t> characters_;              // of each choice's tokens so far
+  std::vector<ChoiceReply> replies_;             // for a stream: what is not sent yet
   std::vector<bool> spoken_;                     // choices whose first delta came
   std::vector<std::vector<Logprobs>> echoed_;    // of each prompt: they come with choice 0 alone
   size_t running_ = 0;

@@ -215,6 +215,27 @@ TEST_F(GenerationTest, EchoOfNoTokensLeavesTheGeneratedOut) {
   EXPECT_EQ(body["usage"]["completion_tokens"], 0);
 }
 
+// A text_offset is a place in the text that is answered: special tokens have none there.
+TEST_F(GenerationTest, OffsetsPointIntoTheTextOfTheAnswer) {
+  for (const bool tokens : {false, true}) {
+    config_.begin_tokens = {257};
+    json prompt = "é!";
+    std::vector<TokenId> ids = {257};
+    for (const TokenId id : tokenizer_.Encode("é!")) ids.push_back(id);
+    if (tokens) prompt = ids;
+    const auto answer = Complete({{"prompt", prompt}, {"echo", true}, {"logprobs", 0}});
+    const size_t i = engine_.submitted.size() - 1;
+    EXPECT_EQ(Request(i).prompt, ids);
+    Delta first = engine_.Text(i, "ñ", 0, FinishReason::kNone);
+    for (const TokenId id : ids) first.prompt_logprobs.push_back({.chosen = {id, -3}});
+    engine_.Send(i, first);
+    engine_.End(i, "x", 2);
+    const json choice = answer->Json()["choices"][0];
+    EXPECT_EQ(choice["text"], "é!ñx");
+    EXPECT_EQ(choice["logprobs"]["text_offset"], (json{0, 0, 0, 1, 2, 2, 3}));
+  }
+}
+
 TEST_F(GenerationTest, NoTokensAreNoText) {
   const auto answer = Complete({{"max_tokens", 0}});
   engine_.End(0, "x", 1);

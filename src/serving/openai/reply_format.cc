@@ -1,17 +1,12 @@
 #include "serving/openai/reply_format.h"
 
-#include <algorithm>
-#include <cmath>
-#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
-#include "model/utf8.h"
 
 namespace longrun::serving {
 namespace {
 
-using nlohmann::json;
 using nlohmann::ordered_json;
 
 std::string Dump(const ordered_json& value) {
@@ -19,12 +14,10 @@ std::string Dump(const ordered_json& value) {
 }
 std::string Quoted(const std::string& text) { return Dump(ordered_json(text)); }
 
-const char* FinishName(FinishReason reason) {
-  return reason == FinishReason::kLength ? "length" : "stop";
-}
-ordered_json FinishJson(FinishReason reason) {
-  if (reason == FinishReason::kNone) return nullptr;
-  return FinishName(reason);
+// As JSON.
+const char* FinishText(FinishReason reason) {
+  if (reason == FinishReason::kNone) return "null";
+  return reason == FinishReason::kLength ? "\"length\"" : "\"stop\"";
 }
 
 ordered_json UsageJson(const Usage& usage) {
@@ -34,77 +27,20 @@ ordered_json UsageJson(const Usage& usage) {
           {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}}};
 }
 
-// Clients take logprobs for numbers: what is impossible is told as OpenAI does.
-double Finite(float logprob) {
-  return std::isfinite(logprob) ? static_cast<double>(logprob) : -9999.0;
-}
-
-// A token's bytes as text: those that are no whole character alone are U+FFFD.
-std::string TokenText(const model::Tokenizer& tokenizer, TokenId token) {
-  if (token < 0 || token >= tokenizer.vocab_size()) return "";
-  model::Utf8Stream stream;
-  std::string text = stream.Push(tokenizer.TokenBytes(token));
-  return text + stream.Finish();
-}
-
-ordered_json ChatLogprob(const model::Tokenizer& tokenizer, const TokenLogprob& of) {
-  ordered_json bytes = ordered_json::array();
-  if (of.token >= 0 && of.token < tokenizer.vocab_size()) {
-    for (const char byte : tokenizer.TokenBytes(of.token))
-      bytes.push_back(static_cast<uint8_t>(byte));
-  }
-  return {{"token", TokenText(tokenizer, of.token)},
-          {"logprob", Finite(of.logprob)},
-          {"bytes", std::move(bytes)}};
-}
-
-ordered_json ChatLogprobs(const model::Tokenizer& tokenizer, const std::vector<Logprobs>& all) {
-  ordered_json content = ordered_json::array();
-  for (const Logprobs& one : all) {
-    ordered_json entry = ChatLogprob(tokenizer, one.chosen);
-    entry["top_logprobs"] = ordered_json::array();
-    for (const TokenLogprob& top : one.top)
-      entry["top_logprobs"].push_back(ChatLogprob(tokenizer, top));
-    content.push_back(std::move(entry));
-  }
-  return {{"content", std::move(content)}, {"refusal", nullptr}};
-}
-
-// `characters`: of the text before. A logprob that is NaN (the first token of an echoed prompt) is
-// null.
-ordered_json CompletionLogprobs(const model::Tokenizer& tokenizer, const std::vector<Logprobs>& all,
-                                int64_t characters) {
-  ordered_json tokens = ordered_json::array(), values = tokens, tops = tokens, offsets = tokens;
-  for (const Logprobs& one : all) {
-    const std::string text = TokenText(tokenizer, one.chosen.token);
-    tokens.push_back(text);
-    offsets.push_back(characters);
-    characters += CharacterCount(text);
-    if (std::isnan(one.chosen.logprob)) {
-      values.push_back(nullptr);
-      tops.push_back(nullptr);
-      continue;
-    }
-    values.push_back(Finite(one.chosen.logprob));
-    ordered_json top = ordered_json::object();
-    for (const TokenLogprob& candidate : one.top)
-      top[TokenText(tokenizer, candidate.token)] = Finite(candidate.logprob);
-    tops.push_back(std::move(top));
-  }
-  return {{"text_offset", std::move(offsets)},
-          {"token_logprobs", std::move(values)},
-          {"tokens", std::move(tokens)},
-          {"top_logprobs", std::move(tops)}};
-}
+using LogprobsMaker = decltype(ChatLogprobsText);
 
 class Format : public ReplyFormat {
  public:
   Format(const ReplyHead& head, const model::Tokenizer* tokenizer, const std::string& object,
-         const std::string& chunk_object)
-      : head_(head), tokenizer_(tokenizer), object_(object) {
-    chunk_head_ = absl::StrCat("data: {\"id\":", Quoted(head.id),
-                               ",\"object\":", Quoted(chunk_object), ",\"created\":", head.created,
-                               ",\"model\":", Quoted(head.model), ",\"choices\":[");
+         const std::string& chunk_object, LogprobsMaker* logprobs)
+      : head_(head), tokenizer_(tokenizer), logprobs_(logprobs) {
+    const auto begin = [&](const std::string& kind) {
+      return absl::StrCat("{\"id\":", Quoted(head.id), ",\"object\":", Quoted(kind),
+                          ",\"created\":", head.created, ",\"model\":", Quoted(head.model),
+                          ",\"choices\":[");
+    };
+    whole_head_ = begin(object);
+    chunk_head_ = "data: " + begin(chunk_object);
     chunk_tail_ = head.usage_in_chunks ? "],\"usage\":null}\n\n" : "]}\n\n";
   }
 
@@ -112,64 +48,66 @@ class Format : public ReplyFormat {
     return absl::StrCat(chunk_head_, "],\"usage\":", Dump(UsageJson(usage)), "}\n\n");
   }
 
-  int64_t Characters(const std::vector<Logprobs>& tokens) const override {
-    int64_t characters = 0;
-    for (const Logprobs& one : tokens)
-      characters += CharacterCount(TokenText(*tokenizer_, one.chosen.token));
-    return characters;
+  std::unique_ptr<LogprobsText> NewLogprobs() const override {
+    return head_.logprobs ? logprobs_(tokenizer_) : nullptr;
+  }
+
+  std::string Whole(const std::vector<ChoiceReply>& choices, const Usage& usage) const override {
+    std::string all = whole_head_;
+    for (size_t i = 0; i < choices.size(); ++i) {
+      absl::StrAppend(&all, i == 0 ? "" : ",", "{\"index\":", i, ",", Said(choices[i].text),
+                      ",\"logprobs\":");
+      if (choices[i].logprobs) {
+        choices[i].logprobs->TakeTo(&all);
+      } else {
+        all += "null";
+      }
+      absl::StrAppend(&all, ",\"finish_reason\":", FinishText(choices[i].finish), "}");
+    }
+    absl::StrAppend(&all, "],\"usage\":", Dump(UsageJson(usage)), "}");
+    return all;
   }
 
  protected:
   std::string Event(std::string_view choice) const {
     return absl::StrCat(chunk_head_, std::string(choice), chunk_tail_);
   }
-  std::string WholeOf(ordered_json choices, const Usage& usage) const {
-    return Dump({{"id", head_.id},
-                 {"object", object_},
-                 {"created", head_.created},
-                 {"model", head_.model},
-                 {"choices", std::move(choices)},
-                 {"usage", UsageJson(usage)}});
+  // A choice's text as a member of its object.
+  virtual std::string Said(const std::string& text) const = 0;
+  static std::string NewOf(LogprobsText* logprobs) {
+    std::string text;
+    if (logprobs != nullptr && !logprobs->empty()) logprobs->TakeTo(&text);
+    return text.empty() ? "null" : text;
   }
 
-  ReplyHead head_;
-  const model::Tokenizer* tokenizer_;
-
  private:
-  std::string object_;
-  std::string chunk_head_, chunk_tail_;
+  const ReplyHead head_;
+  const model::Tokenizer* const tokenizer_;
+  LogprobsMaker* const logprobs_;
+  std::string whole_head_, chunk_head_, chunk_tail_;
 };
 
 class ChatFormat : public Format {
  public:
   ChatFormat(const ReplyHead& head, const model::Tokenizer* tokenizer)
-      : Format(head, tokenizer, "chat.completion", "chat.completion.chunk") {}
+      : Format(head, tokenizer, "chat.completion", "chat.completion.chunk", ChatLogprobsText) {}
 
-  std::string Chunk(int64_t choice, const Delta& delta, bool first, int64_t) const override {
+  std::string Chunk(int64_t choice, const Delta& delta, bool first,
+                    LogprobsText* logprobs) const override {
     std::string events;
     if (first) events += One(choice, R"({"role":"assistant","content":""})", "null", "null");
-    const bool has_logprobs = head_.logprobs && !delta.logprobs.empty();
-    if (!delta.text.empty() || has_logprobs) {
-      events +=
-          One(choice, absl::StrCat("{\"content\":", Quoted(delta.text), "}"),
-              has_logprobs ? Dump(ChatLogprobs(*tokenizer_, delta.logprobs)) : "null", "null");
-    }
+    const std::string tokens = NewOf(logprobs);
+    if (!delta.text.empty() || tokens != "null")
+      events += One(choice, absl::StrCat("{\"content\":", Quoted(delta.text), "}"), tokens, "null");
     if (delta.finish != FinishReason::kNone)
-      events += One(choice, "{}", "null", absl::StrCat("\"", FinishName(delta.finish), "\""));
+      events += One(choice, "{}", "null", FinishText(delta.finish));
     return events;
   }
 
-  std::string Whole(const std::vector<ChoiceReply>& choices, const Usage& usage) const override {
-    ordered_json all = ordered_json::array();
-    for (size_t i = 0; i < choices.size(); ++i) {
-      all.push_back(
-          {{"index", i},
-           {"message", {{"role", "assistant"}, {"content", choices[i].text}, {"refusal", nullptr}}},
-           {"logprobs",
-            head_.logprobs ? ChatLogprobs(*tokenizer_, choices[i].logprobs) : ordered_json()},
-           {"finish_reason", FinishJson(choices[i].finish)}});
-    }
-    return WholeOf(std::move(all), usage);
+ protected:
+  std::string Said(const std::string& text) const override {
+    return absl::StrCat("\"message\":{\"role\":\"assistant\",\"content\":", Quoted(text),
+                        ",\"refusal\":null}");
   }
 
  private:
@@ -184,30 +122,20 @@ class ChatFormat : public Format {
 class CompletionFormat : public Format {
  public:
   CompletionFormat(const ReplyHead& head, const model::Tokenizer* tokenizer)
-      : Format(head, tokenizer, "text_completion", "text_completion") {}
+      : Format(head, tokenizer, "text_completion", "text_completion", CompletionLogprobsText) {}
 
-  std::string Chunk(int64_t choice, const Delta& delta, bool first,
-                    int64_t characters) const override {
-    const bool has_logprobs = head_.logprobs && !delta.logprobs.empty();
-    if (delta.text.empty() && !has_logprobs && delta.finish == FinishReason::kNone) return "";
-    const std::string logprobs =
-        has_logprobs ? Dump(CompletionLogprobs(*tokenizer_, delta.logprobs, characters)) : "null";
+  std::string Chunk(int64_t choice, const Delta& delta, bool,
+                    LogprobsText* logprobs) const override {
+    const std::string tokens = NewOf(logprobs);
+    if (delta.text.empty() && tokens == "null" && delta.finish == FinishReason::kNone) return "";
     return Event(absl::StrCat("{\"text\":", Quoted(delta.text), ",\"index\":", choice,
-                              ",\"logprobs\":", logprobs,
-                              ",\"finish_reason\":", Dump(FinishJson(delta.finish)), "}"));
+                              ",\"logprobs\":", tokens,
+                              ",\"finish_reason\":", FinishText(delta.finish), "}"));
   }
 
-  std::string Whole(const std::vector<ChoiceReply>& choices, const Usage& usage) const override {
-    ordered_json all = ordered_json::array();
-    for (size_t i = 0; i < choices.size(); ++i) {
-      all.push_back(
-          {{"text", choices[i].text},
-           {"index", i},
-           {"logprobs", head_.logprobs ? CompletionLogprobs(*tokenizer_, choices[i].logprobs, 0)
-                                       : ordered_json()},
-           {"finish_reason", FinishJson(choices[i].finish)}});
-    }
-    return WholeOf(std::move(all), usage);
+ protected:
+  std::string Said(const std::string& text) const override {
+    return absl::StrCat("\"text\":", Quoted(text));
   }
 };
 
@@ -219,10 +147,6 @@ std::unique_ptr<ReplyFormat> ChatReply(const ReplyHead& head, const model::Token
 std::unique_ptr<ReplyFormat> CompletionReply(const ReplyHead& head,
                                              const model::Tokenizer* tokenizer) {
   return std::make_unique<CompletionFormat>(head, tokenizer);
-}
-
-int64_t CharacterCount(std::string_view text) {
-  return std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; });
 }
 
 }  // namespace longrun::serving

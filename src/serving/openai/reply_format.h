@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/tokenizer.h"
+#include "serving/openai/logprobs_text.h"
 #include "serving/request.h"
 
 namespace longrun::serving {
@@ -15,8 +16,7 @@ namespace longrun::serving {
 // One choice so far.
 struct ChoiceReply {
   std::string text;
-  std::vector<TokenId> tokens;
-  std::vector<Logprobs> logprobs;
+  std::unique_ptr<LogprobsText> logprobs;  // null where nobody asked for them
   FinishReason finish = FinishReason::kNone;
 };
 
@@ -31,22 +31,19 @@ struct ReplyHead {
 class ReplyFormat {
  public:
   virtual ~ReplyFormat() = default;
+  // Of a new choice; null where nobody asked.
+  virtual std::unique_ptr<LogprobsText> NewLogprobs() const = 0;
   // Server-sent events ("data: …\n\n") of a delta, "" where it says nothing; `first`: of its
-  // choice; `characters`: those of the choice's tokens before.
+  // choice; `logprobs`: what is new is taken out of them; may be null.
   virtual std::string Chunk(int64_t choice, const Delta& delta, bool first,
-                            int64_t characters) const = 0;
+                            LogprobsText* logprobs) const = 0;
   virtual std::string Whole(const std::vector<ChoiceReply>& choices, const Usage& usage) const = 0;
   virtual std::string UsageChunk(const Usage& usage) const = 0;
-  // How many the tokens' texts have: their text may come later, or never.
-  virtual int64_t Characters(const std::vector<Logprobs>& tokens) const = 0;
 };
 
 std::unique_ptr<ReplyFormat> ChatReply(const ReplyHead& head, const model::Tokenizer* tokenizer);
 std::unique_ptr<ReplyFormat> CompletionReply(const ReplyHead& head,
                                              const model::Tokenizer* tokenizer);
 using ReplyMaker = decltype(ChatReply);
-
-// Code points of valid UTF-8.
-int64_t CharacterCount(std::string_view text);
 
 }  // namespace longrun::serving
