@@ -220,6 +220,7 @@ class Connection final : public ConnectionBase,
         asio::buffer(bytes_, sizeof bytes_),
         asio::bind_executor(strand_, [self = this->shared_from_this()](error_code error, size_t n) {
           self->reading_ = false;
+          if (error == asio::error::eof && self->Owes()) return;
           if (error || n == 0) return self->CloseNow();
           self->OnBytes(std::string_view(self->bytes_, n));
         }));
@@ -236,6 +237,15 @@ class Connection final : public ConnectionBase,
     Advance();
     HoldIncoming();
     if (!handling_) Read();
+  }
+
+  // The client says no more (nc -N), but its whole answer is on its way: that is the last. One
+  // whose answer is yet to be made is taken for gone, as most are that look so.
+  bool Owes() {
+    const std::lock_guard lock(mutex_);
+    if (!handling_ || !complete_ || lingering_) return false;
+    keep_alive_ = false;
+    return true;
   }
 
   bool HoldIncoming() {

@@ -249,6 +249,18 @@ TEST_F(HttpServerTest, StreamsAndSaysWhenTheClientLeaves) {
   }
 }
 
+TEST_F(HttpServerTest, AClientThatSaysNoMoreGetsTheAnswerThatIsOnItsWay) {
+  Start();
+  RawClient client(server_->port());
+  const std::string body(8 << 20, 'x');  // more than is sent at once
+  client.Say(absl::StrCat("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: ", body.size(),
+                          "\r\n\r\n", body));
+  ::shutdown(client.fd(), SHUT_WR);
+  const std::string heard = client.Hear();
+  EXPECT_THAT(heard, StartsWith("HTTP/1.1 200 OK"));
+  EXPECT_GT(heard.size(), body.size());
+}
+
 TEST_F(HttpServerTest, AStreamCutShortDoesNotLookWhole) {
   Start();
   RawClient client(server_->port());

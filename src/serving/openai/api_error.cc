@@ -11,6 +11,8 @@ namespace longrun::serving {
 
 using nlohmann::json;
 
+constexpr double kLongestWaitSeconds = 60;  // that OpenAI's clients take from Retry-After
+
 ApiError BadRequest(std::string param, std::string message, std::string code) {
   return {.status = 400,
           .message = std::move(message),
@@ -65,8 +67,11 @@ net::Response ToResponse(const ApiError& error, const json& beside) {
     response.headers.emplace_back("retry-after-ms",
                                   absl::StrCat(static_cast<int64_t>(std::ceil(seconds * 1e3))));
   }
-  if (error.should_retry)
-    response.headers.emplace_back("x-should-retry", *error.should_retry ? "true" : "false");
+  std::optional<bool> should_retry = error.should_retry;
+  if (!should_retry && error.retry_after_seconds.value_or(0) > kLongestWaitSeconds)
+    should_retry = false;
+  if (should_retry)
+    response.headers.emplace_back("x-should-retry", *should_retry ? "true" : "false");
   return response;
 }
 

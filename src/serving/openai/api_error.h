@@ -18,7 +18,9 @@ struct ApiError {
   std::string param;                          // "": null
   std::string code;                           // "": null
   std::optional<double> retry_after_seconds;  // Retry-After (whole, rounded up) and retry-after-ms
-  std::optional<bool> should_retry;           // x-should-retry
+  // x-should-retry; unset: false where the wait is over a minute, which clients do not wait (they
+  // would try again at once).
+  std::optional<bool> should_retry;
 };
 
 ApiError BadRequest(std::string param, std::string message, std::string code = "invalid_value");

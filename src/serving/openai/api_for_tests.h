@@ -161,6 +161,8 @@ class ApiTest : public testing::Test {
     }
     return *api_;
   }
+  // With what config_ and feedback_ are now.
+  void RestartApi() { api_.reset(); }
   void SetTenants(const std::string& yaml) {
     auto tenants = ParseTenants(yaml, "tenants.yaml");
     ASSERT_TRUE(tenants.ok()) << tenants.status();

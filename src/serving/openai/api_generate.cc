@@ -231,8 +231,10 @@ void Api::State::Completions(Exchange exchange) {
   const std::string id = "cmpl-" + RandomName(24);
   GenerationPlan plan;
   plan.discard_generated = wanted.max_tokens == 0;
-  const int64_t max_tokens =
-      std::max<int64_t>(1, wanted.max_tokens.value_or(kDefaultCompletionTokens));
+  // Of the prompt's logprobs alone the engine makes no token; else it makes one at least.
+  const bool prompt_logprobs = request.echo && wanted.sampling.top_logprobs >= 0;
+  const int64_t max_tokens = std::max<int64_t>(
+      prompt_logprobs ? 0 : 1, wanted.max_tokens.value_or(kDefaultCompletionTokens));
   for (size_t i = 0; i < request.prompts.size(); ++i) {
     std::vector<TokenId> prompt;
     if (auto refused = Encode("prompt", request.prompts[i], &prompt))
@@ -245,7 +247,7 @@ void Api::State::Completions(Exchange exchange) {
     }
     plan.requests.push_back(RequestOf(exchange, wanted, i == 0 ? id : absl::StrCat(id, "-", i),
                                       std::move(prompt), max_tokens));
-    plan.requests.back().prompt_logprobs = request.echo && wanted.sampling.top_logprobs >= 0;
+    plan.requests.back().prompt_logprobs = prompt_logprobs;
     if (wanted.seed) plan.requests.back().sampling.seed = *wanted.seed + i;
   }
   Generate(std::move(exchange), wanted, id, CompletionReply, std::move(plan));

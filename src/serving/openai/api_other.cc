@@ -15,6 +15,7 @@ using nlohmann::json;
 constexpr double kUtilisationSeconds = 10;
 constexpr size_t kMostSamples = 64;
 constexpr size_t kLongestFeedback = 64 << 10;
+constexpr int64_t kMostJudgements = 32;  // of one completion
 
 json ModelJson(const std::string& id, const ApiConfig& config, Time started) {
   return {{"id", id},
@@ -169,6 +170,15 @@ void Api::State::Feedback(Exchange exchange) {
   }
   json record = ReadFeedbackBody(*completion, &fields);
   if (!fields.ok()) return exchange.Refuse(fields.error());
+  if (!recent.Judge(id, kMostJudgements)) {
+    return exchange.Refuse({.status = 429,
+                            .message = absl::StrCat("This completion has had ", kMostJudgements,
+                                                    " judgements, as many as are kept."),
+                            .type = "rate_limit_error",
+                            .param = "completion_id",
+                            .code = "too_much_feedback",
+                            .should_retry = false});
+  }
   const std::string feedback_id = "fb-" + RandomName(24);
   record["id"] = feedback_id;
   record["completion_id"] = id;
@@ -180,7 +190,14 @@ void Api::State::Feedback(Exchange exchange) {
     if (!written.ok()) return exchange.Refuse(FromStatus(absl::InternalError("")));
     exchange.SendJson({{"id", feedback_id}, {"object", "feedback"}, {"completion_id", id}});
   });
-  if (!taken) exchange.Refuse(FromStatus(absl::UnavailableError("too much feedback waits")));
+  if (taken) return;
+  ApiError refusal = FromStatus(absl::UnavailableError("too much feedback waits"));
+  if (feedback->full()) {
+    refusal.message = "the server keeps no more feedback: its file is full";
+    refusal.should_retry = false;
+    refusal.retry_after_seconds.reset();
+  }
+  exchange.Refuse(refusal);
 }
 
 // One token, asked for as anybody would: health means that an answer can be made.

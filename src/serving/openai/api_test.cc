@@ -403,6 +403,30 @@ TEST_F(FeedbackTest, OnlyWhoReceivedACompletionMayJudgeIt) {
   EXPECT_TRUE(Kept().empty());
 }
 
+TEST_F(FeedbackTest, KeepsSoManyJudgementsOfACompletion) {
+  for (int i = 0; i < 32; ++i) Give({{"rating", 1}});
+  const auto refused = Give({{"rating", 1}});
+  EXPECT_REFUSED(refused, 429, "rate_limit_error", "completion_id", "too_much_feedback");
+  EXPECT_EQ(refused->Header("x-should-retry"), "false");
+  EXPECT_EQ(Kept().size(), 32u);
+}
+
+TEST_F(FeedbackTest, SaysThatTheFileIsFull) {
+  store_.reset();
+  auto small = FeedbackStore::Open(folder_, 100);
+  ASSERT_TRUE(small.ok());
+  store_ = *std::move(small);
+  feedback_ = store_.get();
+  RestartApi();
+  Chat({{"max_tokens", 4}}, "green-secret");
+  engine_.End(1, "b", 2);
+  id_ = Request(1).id;
+  const auto refused = Give({{"rating", 1}, {"comment", std::string(100, 'x')}});
+  EXPECT_REFUSED(refused, 503, "server_error", nullptr, "unavailable");
+  EXPECT_EQ(refused->Header("x-should-retry"), "false");
+  EXPECT_EQ(refused->Header("Retry-After"), "");
+}
+
 TEST_F(FeedbackTest, RefusesWhatSaysNothing) {
   const struct {
     json more;

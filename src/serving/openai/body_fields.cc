@@ -1,6 +1,7 @@
 #include "serving/openai/body_fields.h"
 
 #include <cmath>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "model/strict_json.h"
@@ -9,6 +10,24 @@
 namespace longrun::serving {
 
 using nlohmann::json;
+
+namespace {
+
+// A whole number exactly; nothing where int64 does not reach.
+std::optional<int64_t> AsInt64(const json& number) {
+  if (number.is_number_unsigned()) {
+    const auto value = number.get<uint64_t>();
+    if (value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) return std::nullopt;
+    return static_cast<int64_t>(value);
+  }
+  if (number.is_number_integer()) return number.get<int64_t>();
+  const auto value = number.get<double>();
+  constexpr double kEnd = 0x1p63;
+  if (!(value >= -kEnd && value < kEnd)) return std::nullopt;
+  return static_cast<int64_t>(value);
+}
+
+}  // namespace
 
 bool ParseBody(const RequestLimits& limits, std::string_view body, json* to, ApiError* error) {
   if (!model::IsValidUtf8(body)) {
@@ -57,17 +76,13 @@ void BodyFields::WrongType(const std::string& key, std::string_view needed, cons
 }
 
 template <class Number>
-bool BodyFields::InRange(const std::string& key, const json& value, const std::string& kind,
-                         Number lo, Number hi) {
-  const double number = value.get<double>();
-  const bool below = number<static_cast<double>(lo), above = number> static_cast<double>(hi);
-  if (below || above) {
-    Fail(key,
-         absl::StrCat("Invalid '", path_, key, "': ", value.dump(), " is out of range; ", lo,
-                      " to ", hi, " is right."),
-         kind + (below ? "_below_min_value" : "_above_max_value"));
-  }
-  return !below && !above;
+void BodyFields::OutOfRange(const std::string& key, const json& value, const std::string& kind,
+                            Number lo, Number hi) {
+  const bool below = value.get<double>() < static_cast<double>(lo);
+  Fail(key,
+       absl::StrCat("Invalid '", path_, key, "': ", value.dump(), " is out of range; ", lo, " to ",
+                    hi, " is right."),
+       kind + (below ? "_below_min_value" : "_above_max_value"));
 }
 
 void BodyFields::Int(const std::string& key, int64_t lo, int64_t hi, int64_t* to) {
@@ -77,8 +92,9 @@ void BodyFields::Int(const std::string& key, int64_t lo, int64_t hi, int64_t* to
   const bool whole =
       value->is_number_float() && std::trunc(value->get<double>()) == value->get<double>();
   if (!value->is_number_integer() && !whole) return WrongType(key, "a whole number", *value);
-  if (!InRange(key, *value, "integer", lo, hi)) return;
-  *to = whole ? static_cast<int64_t>(value->get<double>()) : value->get<int64_t>();
+  const std::optional<int64_t> number = AsInt64(*value);
+  if (!number || *number < lo || *number > hi) return OutOfRange(key, *value, "integer", lo, hi);
+  *to = *number;
 }
 
 void BodyFields::Int(const std::string& key, int64_t lo, int64_t hi, std::optional<int64_t>* to) {
@@ -92,7 +108,9 @@ void BodyFields::Double(const std::string& key, double lo, double hi, double* to
   const json* value = Find(key);
   if (value == nullptr) return;
   if (!value->is_number()) return WrongType(key, "a number", *value);
-  if (InRange(key, *value, "decimal", lo, hi)) *to = value->get<double>();
+  const auto number = value->get<double>();
+  if (number < lo || number > hi) return OutOfRange(key, *value, "decimal", lo, hi);
+  *to = number;
 }
 
 void BodyFields::Bool(const std::string& key, bool* to) {

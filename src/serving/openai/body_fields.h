@@ -46,10 +46,11 @@ class BodyFields {
   }
 
  private:
-  // `kind`: "integer" or "decimal", as OpenAI's codes name them.
+  // Of a number that is not in [lo, hi]; `kind`: "integer" or "decimal", as OpenAI's codes name
+  // them.
   template <class Number>
-  bool InRange(const std::string& key, const nlohmann::json& value, const std::string& kind,
-               Number lo, Number hi);
+  void OutOfRange(const std::string& key, const nlohmann::json& value, const std::string& kind,
+                  Number lo, Number hi);
 
   const nlohmann::json* object_;
   std::string path_;

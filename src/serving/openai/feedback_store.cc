@@ -22,23 +22,26 @@ std::string PathIn(const std::string& folder) { return folder + "/feedback.jsonl
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<FeedbackStore>> FeedbackStore::Open(const std::string& folder) {
+absl::StatusOr<std::unique_ptr<FeedbackStore>> FeedbackStore::Open(const std::string& folder,
+                                                                   int64_t most_bytes) {
   LR_RETURN_IF_ERROR(MakeFolder(folder));
   const std::string path = PathIn(folder);
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", path));
-  auto store = std::unique_ptr<FeedbackStore>(new FeedbackStore(fd, path));
+  auto store = std::unique_ptr<FeedbackStore>(new FeedbackStore(fd, path, most_bytes));
   LR_RETURN_IF_ERROR(SyncFolder(folder));
   struct stat info {};
   char last = '\n';
   if (::fstat(fd, &info) != 0 || (info.st_size > 0 && ::pread(fd, &last, 1, info.st_size - 1) != 1))
     return absl::ErrnoToStatus(errno, absl::StrCat("cannot read ", path));
   store->torn_ = last != '\n';
+  store->bytes_ = info.st_size;
   store->thread_ = std::thread([raw = store.get()] { raw->WriteLoop(); });
   return store;
 }
 
-FeedbackStore::FeedbackStore(int fd, std::string path) : fd_(fd), path_(std::move(path)) {}
+FeedbackStore::FeedbackStore(int fd, std::string path, int64_t most_bytes)
+    : fd_(fd), path_(std::move(path)), most_bytes_(most_bytes) {}
 
 FeedbackStore::~FeedbackStore() {
   {
@@ -55,6 +58,15 @@ bool FeedbackStore::Add(const json& record, std::function<void(absl::Status)> do
   {
     const std::lock_guard lock(mutex_);
     if (waiting_.size() >= kMostWaiting) return false;
+    const auto bytes = static_cast<int64_t>(line.size());
+    if (bytes > most_bytes_ - bytes_) {
+      if (!full_.exchange(true)) {
+        log::error("{} has {} bytes, as many as it may: move it away and start the server anew",
+                   path_, bytes_);
+      }
+      return false;
+    }
+    bytes_ += bytes;
     waiting_.push_back({std::move(line), std::move(done)});
   }
   wake_.notify_all();

@@ -53,6 +53,17 @@ class FeedbackStoreTest : public testing::Test {
   std::string folder_;
 };
 
+TEST_F(FeedbackStoreTest, TheFileGrowsToItsBoundAndNoFurther) {
+  for (int round = 0; round < 2; ++round) {  // what was there before counts
+    const auto store = FeedbackStore::Open(folder_, 200);
+    ASSERT_TRUE(store.ok());
+    for (int i = 0; i < 50; ++i) Add(store->get(), {{"i", i}}).IgnoreError();
+    EXPECT_TRUE((*store)->full());
+  }
+  EXPECT_LE(std::filesystem::file_size(Path()), 200u);
+  EXPECT_GT(Read().records.size(), 15u);
+}
+
 TEST_F(FeedbackStoreTest, KeepsRecordsInTheirOrder) {
   {
     const auto store = Open();

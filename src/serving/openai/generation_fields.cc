@@ -137,11 +137,15 @@ GenerationFields ReadGenerationFields(const RequestLimits& limits, int64_t vocab
   fields->Int("max_completion_tokens", fewest_tokens, kAny, &to.max_tokens);
   fields->Int("n", 1, limits.choices, &to.choices);
   std::optional<int64_t> seed;
-  fields->Int("seed", -kAny, kAny, &seed);
+  using Seed = std::numeric_limits<int64_t>;
+  fields->Int("seed", Seed::min(), Seed::max(), &seed);
   if (seed) to.seed = static_cast<uint64_t>(*seed);
   SamplingConfig& sampling = to.sampling;
   fields->Double("temperature", 0, 2, &sampling.temperature);
   fields->Double("top_p", 0, 1, &sampling.top_p);
+  if (sampling.top_p == 0)
+    fields->Fail("top_p", "Invalid 'top_p': 0 is out of range; above 0 and at most 1 is right.",
+                 "decimal_below_min_value");
   fields->Double("min_p", 0, 1, &sampling.min_p);
   fields->Int("top_k", -1, kAny, &sampling.top_k);
   if (sampling.top_k < 0 || sampling.top_k >= vocab_size) sampling.top_k = 0;  // -1: all, in vLLM

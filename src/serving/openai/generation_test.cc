@@ -236,6 +236,19 @@ TEST_F(GenerationTest, OffsetsPointIntoTheTextOfTheAnswer) {
   }
 }
 
+TEST_F(GenerationTest, APromptOfTheWholeContextCanBeScored) {
+  const json body = {
+      {"prompt", std::string(100, 'x')}, {"echo", true}, {"logprobs", 1}, {"max_tokens", 0}};
+  Complete(body);
+  ASSERT_EQ(engine_.submitted.size(), 1u);
+  EXPECT_EQ(Request(0).max_tokens, 0);
+  EXPECT_TRUE(Request(0).prompt_logprobs);
+  json longer = body;
+  longer["prompt"] = std::string(101, 'x');
+  EXPECT_REFUSED(Complete(longer), 400, "invalid_request_error", "prompt",
+                 "context_length_exceeded");
+}
+
 TEST_F(GenerationTest, NoTokensAreNoText) {
   const auto answer = Complete({{"max_tokens", 0}});
   engine_.End(0, "x", 1);

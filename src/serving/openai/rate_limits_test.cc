@@ -120,5 +120,17 @@ TEST(RateLimitsTest, CountsRequestsApartAndShowsWhatIsLeft) {
   EXPECT_TRUE(limits.Admit(1, 1, 1, After(59)).refused);
 }
 
+// OpenAI's clients take no Retry-After over a minute: they would be back at once.
+TEST(ApiErrorTest, WaitsThatClientsDoNotWaitAreNotToBeTriedAgain) {
+  const auto should_retry = [](double seconds) {
+    for (const auto& [name, value] :
+         ToResponse({.status = 429, .retry_after_seconds = seconds}).headers)
+      if (name == "x-should-retry") return value;
+    return std::string();
+  };
+  EXPECT_EQ(should_retry(60), "");
+  EXPECT_EQ(should_retry(61), "false");
+}
+
 }  // namespace
 }  // namespace longrun::serving

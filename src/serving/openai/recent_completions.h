@@ -1,4 +1,5 @@
-// Which tenant received which completion, for the newest ones; memory is bounded. Any thread.
+// Which tenant received which completion and how often it was judged, for the newest ones; memory
+// is bounded. Any thread.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +17,7 @@ struct CompletionRecord {
   std::string tenant;
   std::string model;
   int64_t choices = 1;
+  int64_t judged = 0;
 };
 
 class RecentCompletions {
@@ -37,6 +39,14 @@ class RecentCompletions {
     const auto found = records_.find(id);
     if (found == records_.end() || found->second.tenant != tenant) return std::nullopt;
     return found->second;
+  }
+  // Counts one more judgement of it; false: it has had `most`.
+  bool Judge(const std::string& id, int64_t most) {
+    const std::lock_guard lock(mutex_);
+    const auto found = records_.find(id);
+    if (found == records_.end() || found->second.judged >= most) return false;
+    ++found->second.judged;
+    return true;
   }
 
  private:

@@ -1,5 +1,6 @@
 #include "serving/openai/requests.h"
 
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -190,6 +191,10 @@ TEST(RequestsTest, NamesTheFieldThatIsWrong) {
           {{{"frequency_penalty", 3}}, "frequency_penalty", "decimal_above_max_value"},
           {{{"repetition_penalty", 0}}, "repetition_penalty", "decimal_below_min_value"},
           {{{"seed", "x"}}, "seed", "invalid_type"},
+          {{{"seed", uint64_t{1} << 63}}, "seed", "integer_above_max_value"},
+          {{{"seed", 1e300}}, "seed", "integer_above_max_value"},
+          {{{"seed", -1e19}}, "seed", "integer_below_min_value"},
+          {{{"top_p", 0}}, "top_p", "decimal_below_min_value"},
           {{{"stream", "yes"}}, "stream", "invalid_type"},
           {{{"stream_options", 1}}, "stream_options", "invalid_type"},
           {{{"stream_options", {{"include_usage", 1}}}},
@@ -350,6 +355,15 @@ TEST(RequestsTest, ReadsEmbeddings) {
                      {{{"encoding_format", "hex"}}, "encoding_format", kInvalid},
                      {{{"dimensions", 64}}, "dimensions", "unsupported_parameter"},
                  });
+}
+
+TEST(RequestsTest, SeedsAreAllOfInt64) {
+  constexpr auto kMost = std::numeric_limits<int64_t>::max();
+  for (const int64_t seed : {kMost, kMost - 1, -kMost - 1, (int64_t{1} << 53) + 1}) {
+    const Read read = ReadCompletion({{"seed", seed}});
+    EXPECT_TRUE(read.ok) << seed;
+    EXPECT_EQ(read.completion.fields.seed, static_cast<uint64_t>(seed));
+  }
 }
 
 }  // namespace
