@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
+#include "net/request_reader.h"
 
 namespace longrun::net {
 namespace {
@@ -14,9 +15,7 @@ using boost::system::error_code;
 
 constexpr size_t kReadBytes = 8192;
 // Sent ahead while an answer is under way; beyond it nothing is read until that is done.
-constexpr size_t kMostAheadBytes = 65536;
-// Of a body that is read whoever sends it: a wrong key then costs no new connection.
-constexpr size_t kUncheckedBytes = 65536;
+constexpr int64_t kMostAheadBytes = 65536;
 constexpr double kLingerSeconds = 2;
 
 Tcp::socket& SocketOf(Tcp::socket& stream) { return stream; }
@@ -62,7 +61,7 @@ class Connection final : public ConnectionBase,
         strand_(asio::make_strand(core_->io)),
         read_deadline_(strand_),
         write_deadline_(strand_),
-        body_(core_->options.body_bytes),
+        reader_(core_->options),
         in_held_(&core_->held),
         out_held_(&core_->held) {
     ++core_->connections;
@@ -79,7 +78,7 @@ class Connection final : public ConnectionBase,
   }
   void CloseIfIdle() override {
     asio::post(strand_, [self = this->shared_from_this()] {
-      if (!self->handling_ && self->in_.empty()) self->CloseNow();
+      if (!self->handling_ && self->reader_.empty()) self->CloseNow();
     });
   }
 
@@ -203,11 +202,7 @@ class Connection final : public ConnectionBase,
 
   // For the next request; what was sent ahead may hold it already.
   void Await() {
-    stage_ = Stage::kIdle;
-    head_ = {};
-    scanned_ = 0;
-    if (in_.empty() && in_.capacity() > kMostAheadBytes) in_ = std::string();
-    if (core_->draining && in_.empty()) return CloseNow();
+    if (core_->draining && reader_.empty()) return CloseNow();
     SetDeadline(read_deadline_, core_->options.idle_seconds, 0);
     Advance();
     if (!closed_ && !handling_) Read();
@@ -228,9 +223,9 @@ class Connection final : public ConnectionBase,
 
   void OnBytes(std::string_view bytes) {
     if (closed_ || lingering_) return;
-    in_.append(bytes);
+    reader_.Add(bytes);
     if (handling_) {
-      if (HoldIncoming() && in_.size() < kMostAheadBytes) Read();
+      if (HoldIncoming() && reader_.bytes() < kMostAheadBytes) Read();
       return;
     }
     if (!HoldIncoming()) return RefuseWith(BusyResponse());
@@ -248,97 +243,51 @@ class Connection final : public ConnectionBase,
     return true;
   }
 
-  bool HoldIncoming() {
-    return in_held_.Set(static_cast<int64_t>(in_.size() + body_.body().size()));
-  }
+  bool HoldIncoming() { return in_held_.Set(reader_.bytes()); }
 
-  // Takes from in_ as far as it goes.
+  // Takes from the reader as far as it goes.
   void Advance() {
-    if (stage_ == Stage::kIdle && !in_.empty()) {
-      // Empty lines before a request are allowed for old clients' sake.
-      while (in_.starts_with("\r\n")) in_.erase(0, 2);
-      if (in_.empty()) return;
-      stage_ = Stage::kHead;
-      SetDeadline(read_deadline_, core_->options.header_seconds, 408);
+    using Step = RequestReader::Step;
+    while (true) {
+      switch (reader_.Next()) {
+        case Step::kMore:
+          return;
+        case Step::kHead:
+          SetDeadline(read_deadline_, core_->options.header_seconds, 408);
+          break;
+        case Step::kBody:
+          SetDeadline(read_deadline_, core_->options.body_seconds, 408);
+          if (!reader_.IsAwaited()) break;
+          if (!CheckHead()) return;
+          SayContinue();
+          break;
+        case Step::kLarge:
+          if (!CheckHead()) return;
+          break;
+        case Step::kWhole:
+          return Dispatch(reader_.Take());
+        case Step::kRefused:
+          return Refuse(reader_.error());
+      }
     }
-    if (stage_ == Stage::kHead && !TakeHead()) return;
-    if (stage_ == Stage::kBody && TakeBody()) Dispatch();
-  }
-
-  bool TakeHead() {
-    const size_t from = scanned_ < 3 ? 0 : scanned_ - 3;
-    const size_t end = in_.find("\r\n\r\n", from);
-    // A head that ends with bare line feeds is refused by its parser, not waited for.
-    const size_t bare = in_.find("\n\n", from);
-    scanned_ = in_.size();
-    const size_t size = std::min(end == std::string::npos ? end : end + 4,
-                                 bare == std::string::npos ? bare : bare + 2);
-    const auto limit = static_cast<size_t>(core_->options.header_bytes);
-    if (std::min(size, in_.size()) > limit) {
-      Refuse({431, absl::StrCat("the head is larger than ", limit, " bytes")});
-      return false;
-    }
-    if (size == std::string::npos) return false;
-    const HttpError error = ParseRequestHead(std::string_view(in_).substr(0, size), &head_);
-    in_.erase(0, size);
-    if (error.status != 0) {
-      Refuse(error);
-      return false;
-    }
-    if (!head_.chunked && head_.content_length > core_->options.body_bytes) {
-      Refuse({413, absl::StrCat("the body is larger than ", core_->options.body_bytes, " bytes")});
-      return false;
-    }
-    stage_ = Stage::kBody;
-    body_ = ChunkedBody(core_->options.body_bytes);
-    checked_ = false;
-    SetDeadline(read_deadline_, core_->options.body_seconds, 408);
-    if (head_.expects_continue && in_.empty() && (head_.chunked || head_.content_length > 0)) {
-      if (!CheckHead()) return false;
-      const std::lock_guard lock(mutex_);
-      out_ += "HTTP/1.1 100 Continue\r\n\r\n";
-      Wake();
-    }
-    return true;
   }
 
   // False, having answered: the request is refused by its head.
   bool CheckHead() {
-    if (std::exchange(checked_, true) || !core_->check) return true;
-    std::optional<Response> refused = core_->check(head_.request);
+    if (!core_->check) return true;
+    std::optional<Response> refused = core_->check(reader_.head().request);
     if (!refused) return true;
     RefuseWith(*std::move(refused));
     return false;
   }
 
-  bool TakeBody() {
-    if (in_.size() + body_.body().size() > kUncheckedBytes && !CheckHead()) return false;
-    if (!head_.chunked) {
-      const auto length = static_cast<size_t>(head_.content_length);
-      if (in_.size() < length) {
-        if (checked_) in_.reserve(length);  // rather than to double it as it grows
-        return false;
-      }
-      if (in_.size() == length) {
-        head_.request.body = std::exchange(in_, {});
-      } else {
-        head_.request.body = in_.substr(0, length);
-        in_.erase(0, length);
-      }
-      return true;
-    }
-    HttpError error;
-    const size_t taken = body_.Feed(in_, &error);
-    in_.erase(0, taken);
-    if (error.status != 0) {
-      Refuse(error);
-      return false;
-    }
-    if (body_.done()) head_.request.body = std::exchange(body_.body(), {});
-    return body_.done();
+  void SayContinue() {
+    const std::lock_guard lock(mutex_);
+    out_ += "HTTP/1.1 100 Continue\r\n\r\n";
+    Wake();
   }
 
-  void Dispatch() {
+  void Dispatch(RequestHead head) {
     read_deadline_.Cancel();
     handling_ = true;
     std::shared_ptr<AnswerTo> responder;
@@ -347,12 +296,12 @@ class Connection final : public ConnectionBase,
       ++number_;
       begun_ = complete_ = false;
       on_closed_ = nullptr;
-      http_1_0_ = head_.http_1_0;
-      head_only_ = head_.request.method == "HEAD";
-      keep_alive_ = head_.keep_alive && !core_->draining;
+      http_1_0_ = head.http_1_0;
+      head_only_ = head.request.method == "HEAD";
+      keep_alive_ = head.keep_alive && !core_->draining;
       responder = std::make_shared<AnswerTo>(this->shared_from_this(), number_);
     }
-    Request request = std::move(head_.request);
+    Request request = std::move(head.request);
     error_code ignored;
     const auto peer = SocketOf(stream_).remote_endpoint(ignored);
     if (!ignored) request.peer = absl::StrCat(peer.address().to_string(), ":", peer.port());
@@ -381,8 +330,7 @@ class Connection final : public ConnectionBase,
   }
 
   void DropIncoming() {
-    in_ = {};
-    body_ = ChunkedBody(core_->options.body_bytes);
+    reader_.Drop();
     HoldIncoming();
   }
 
@@ -506,21 +454,14 @@ class Connection final : public ConnectionBase,
         });
   }
 
-  enum class Stage { kIdle, kHead, kBody };
-
   const std::shared_ptr<ServerCore> core_;
   Stream stream_;
   asio::strand<asio::io_context::executor_type> strand_;
   Deadline read_deadline_, write_deadline_;
 
   // The strand's.
-  Stage stage_ = Stage::kIdle;
   char bytes_[kReadBytes];
-  std::string in_;
-  size_t scanned_ = 0;
-  RequestHead head_;
-  bool checked_ = false;  // head_
-  ChunkedBody body_;
+  RequestReader reader_;
   HeldBytes in_held_;
   std::string sending_;
   size_t sent_ = 0;

@@ -44,6 +44,7 @@ class ChunkedBody {
   size_t Feed(std::string_view bytes, HttpError* error);
   bool done() const { return state_ == State::kDone; }
   std::string& body() { return body_; }
+  const std::string& body() const { return body_; }
 
  private:
   enum class State { kSize, kData, kDataEnd, kTrailer, kDone };
