@@ -5,9 +5,13 @@
 
 #include <atomic>
 #include <cstdint>
+#include <string>
 #include <utility>
 
 namespace longrun::net {
+
+// Empties it and gives its memory back, which assigning an empty string does not.
+inline void Release(std::string* bytes) { std::string().swap(*bytes); }
 
 class ByteAccount {
  public:

@@ -375,7 +375,7 @@ class Connection final : public ConnectionBase,
 
   void EndSending() {
     writing_ = false;
-    sending_ = {};  // and its memory: it may have been large
+    Release(&sending_);
     const std::lock_guard lock(mutex_);
     unsent_ = sending_bytes_ = 0;
     if (out_.empty()) large_bytes_ = 0;
@@ -434,7 +434,7 @@ class Connection final : public ConnectionBase,
     {
       const std::lock_guard lock(mutex_);
       gone_ = true;
-      out_ = {};
+      Release(&out_);
       Hold(0);
       if (!complete_) closed = std::exchange(on_closed_, nullptr);
       on_closed_ = nullptr;

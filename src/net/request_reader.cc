@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "net/byte_account.h"
 
 namespace longrun::net {
 
@@ -64,12 +65,9 @@ RequestReader::Step RequestReader::ReadBody() {
     if (told_large_) in_.reserve(length);  // rather than to double it as it grows
     return Step::kMore;
   }
-  if (in_.size() == length) {
-    head_.request.body = std::exchange(in_, {});
-  } else {
-    head_.request.body = in_.substr(0, length);
-    in_.erase(0, length);
-  }
+  std::string rest = in_.substr(length);  // short: what was read at once with the body's end
+  in_.resize(length);
+  head_.request.body = std::exchange(in_, std::move(rest));
   return Step::kWhole;
 }
 
@@ -88,12 +86,13 @@ RequestHead RequestReader::Take() {
   scanned_ = 0;
   told_large_ = false;
   body_ = ChunkedBody(options_.body_bytes);
-  if (in_.empty()) in_ = {};
+  if (in_.empty()) Release(&in_);
   return std::exchange(head_, {});
 }
 
 void RequestReader::Drop() {
-  in_ = {};
+  Release(&in_);
+  Release(&body_.body());
   Take();
 }
 
