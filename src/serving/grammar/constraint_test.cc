@@ -269,6 +269,57 @@ TEST(Constraint, AHostilePatternIsReadInBoundedMemory) {
   }
 }
 
+std::string SchemaOfManyReadings() {
+  std::string many = "a";
+  for (int i = 1; i < 130; ++i) many += "|a";
+  return R"({"anyOf":[{"type":"string","pattern":"^.()" + many + R"()$"},{"type":"string"},
+    {"type":"string","maxLength":7}]})";
+}
+
+// One reading has more ways on than are kept. What a free string may hold is allowed unread, so
+// that reading must not be the one that is given up.
+TEST(Constraint, AFreeStringOutlivesAPatternWithTooManyReadings) {
+  const auto state = Start(Trained(), SchemaOfManyReadings());
+  Random random(4);
+  ASSERT_TRUE(state->Accept(Trained().ByteToken('"')));
+  for (int i = 0; i < 12; ++i) {
+    ExpectMaskOfAccepted(state.get(), Trained());
+    const auto allowed = Allowed(state.get(), Trained());
+    ASSERT_FALSE(allowed.empty());
+    ASSERT_TRUE(state->Accept(allowed[random.Below(allowed.size())]));
+    if (state->complete()) break;
+  }
+  EXPECT_TRUE(Accepts(SchemaOfManyReadings(), "\"xylophones and é\""));
+}
+
+// Which readings are given up is a matter of the text alone, not of what the machine was asked
+// before: or one choice of a request would change another.
+TEST(Constraint, WhatIsGivenUpDoesNotDependOnOthers) {
+  std::string alternatives;
+  for (int i = 0; i < 99; ++i) {
+    const std::string n = std::to_string(i);
+    alternatives +=
+        R"({"type":"string","pattern":"^([xy][a-z]{)" + n + R"(}!|[xz][a-z]{)" + n + R"(}\\?)$"},)";
+  }
+  const std::string schema = R"({"anyOf":[)" + alternatives + R"({"type":"null"}]})";
+  const auto compiler = ConstraintCompiler::Make(Trained());
+  const auto fresh = compiler->Compile({FormatKind::kJsonSchema, schema});
+  const auto used = compiler->Compile({FormatKind::kJsonSchema, schema});
+  ASSERT_TRUE(fresh.ok()) << fresh.status();
+  for (const char* before : {"\"yzzz", "\"zbbbbbbb", "\"xqqqqqqqq"}) {
+    const auto state = (*used)->Start();
+    for (const char c : std::string(before)) {
+      ASSERT_TRUE(state->Accept(Trained().ByteToken(static_cast<uint8_t>(c)))) << before;
+    }
+  }
+  const auto one = (*fresh)->Start(), other = (*used)->Start();
+  for (const char c : std::string("\"xbbbabbbbbabababbbbbbbbbbbbbbb")) {
+    ASSERT_EQ(Allowed(one.get(), Trained()), Allowed(other.get(), Trained()));
+    ASSERT_EQ(one->Accept(Trained().ByteToken(static_cast<uint8_t>(c))),
+              other->Accept(Trained().ByteToken(static_cast<uint8_t>(c))));
+  }
+}
+
 // Two ways for each step of a recursion: 2^depth readings, of which some are given up, and a text
 // can still be ended.
 TEST(Constraint, AnAmbiguousRecursionStaysBounded) {

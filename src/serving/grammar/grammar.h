@@ -32,8 +32,8 @@ struct Grammar {
     std::vector<Edge> edges;
     bool end = false;  // of its rule
     // So many characters of a string may come here, whichever they are, and nothing but those or
-    // the string's end; kNever: any number.
-    int32_t free_characters = 0;
+    // the string's end; kNever: any number; -1: this is no such place.
+    int32_t free_characters = -1;
     // Frames that any way from here to the rule's end needs; kNever: there is no way.
     int32_t frames = kNever;
   };

@@ -136,9 +136,9 @@ void JsonRules::String(int32_t shortest, int32_t longest, StateId from, StateId 
     at = next;
   }
   if (longest == kNever) {
-    b.SetFreeCharacters(at, kNever);
     b.Call(at, character_, at);
   }
+  b.SetFreeCharacters(at, longest == kNever ? kNever : 0);
   b.Literal(at, "\"", to);
 }
 

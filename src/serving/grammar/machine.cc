@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/random.h"
 
 namespace longrun::serving {
 namespace {
@@ -26,7 +27,11 @@ size_t Machine::Hash::operator()(const std::vector<NodeId>& nodes) const {
 
 Machine::Machine(const Grammar& grammar, const TokenTree& tokens)
     : grammar_(grammar), tokens_(tokens) {
-  start_ = Import({{grammar.starts[static_cast<size_t>(grammar.root)]}});
+  ++round_;
+  Configuration configuration;
+  Reach(Intern(grammar.starts[static_cast<size_t>(grammar.root)], -1), &configuration);
+  start_ = Settle(std::move(configuration));
+  LR_CHECK_NE(start_, kNowhere);  // GrammarBuilder::Build sees to it
 }
 
 const Grammar::State& Machine::StateOf(NodeId node) const {
@@ -37,11 +42,27 @@ Machine::NodeId Machine::Intern(StateId state, NodeId below) {
   const uint64_t key = static_cast<uint64_t>(state) << 32 | static_cast<uint32_t>(below);
   const auto [it, is_new] = node_ids_.try_emplace(key, static_cast<NodeId>(nodes_.size()));
   if (is_new) {
-    const int32_t depth = below < 0 ? 0 : nodes_[static_cast<size_t>(below)].depth + 1;
-    nodes_.push_back({state, below, depth});
+    Node node{state, below, 0, grammar_.states[static_cast<size_t>(state)].free_characters, 0};
+    if (below >= 0) {  // or in the midst of a character, after which the string goes on
+      const Node& caller = nodes_[static_cast<size_t>(below)];
+      node.depth = caller.depth + 1;
+      node.free =
+          std::max(node.free, grammar_.states[static_cast<size_t>(caller.state)].free_characters);
+      node.hash = caller.hash;
+    }
+    node.hash = Mix64(node.hash * 31 + static_cast<uint64_t>(state) + 1);
+    nodes_.push_back(node);
     reached_at_.push_back(0);
   }
   return it->second;
+}
+
+// Numbers of nodes depend on what the machine was asked before; this order does not.
+bool Machine::Precedes(NodeId a, NodeId b) const {
+  const Node& left = nodes_[static_cast<size_t>(a)];
+  const Node& right = nodes_[static_cast<size_t>(b)];
+  if (left.free != right.free) return left.free > right.free;
+  return left.hash != right.hash ? left.hash < right.hash : a < b;
 }
 
 // Adds to the configuration all that the node comes to without a byte. Only where the text can
@@ -53,7 +74,8 @@ void Machine::Reach(NodeId first, Configuration* configuration) {
     todo.pop_back();
     if (reached_at_[static_cast<size_t>(node)] == round_) continue;
     reached_at_[static_cast<size_t>(node)] = round_;
-    const auto [id, below, depth] = nodes_[static_cast<size_t>(node)];
+    const NodeId below = nodes_[static_cast<size_t>(node)].below;
+    const int32_t depth = nodes_[static_cast<size_t>(node)].depth;
     const Grammar::State& state = StateOf(node);
     if (state.frames > kDeepestFrames - depth) continue;
     if (state.end && below < 0) configuration->may_end = true;
@@ -76,7 +98,8 @@ void Machine::Reach(NodeId first, Configuration* configuration) {
 
 Machine::Place Machine::Settle(Configuration configuration) {
   if (configuration.nodes.empty() && !configuration.may_end) return kNowhere;
-  std::sort(configuration.nodes.begin(), configuration.nodes.end());
+  std::sort(configuration.nodes.begin(), configuration.nodes.end(),
+            [this](NodeId a, NodeId b) { return Precedes(a, b); });
   std::vector<NodeId> key = configuration.nodes;
   key.push_back(configuration.may_end ? -1 : -2);
   const auto [it, is_new] =
@@ -86,16 +109,19 @@ Machine::Place Machine::Settle(Configuration configuration) {
 }
 
 Machine::Place Machine::Compute(Place place, uint8_t byte) {
-  ++round_;
-  Configuration next;
-  const std::vector<NodeId> nodes = At(place).nodes;  // Reach may move the places
-  for (const NodeId node : nodes) {
+  std::vector<NodeId> targets;
+  for (const NodeId node : At(place).nodes) {
+    const NodeId below = nodes_[static_cast<size_t>(node)].below;
     for (const Grammar::Edge& edge : StateOf(node).edges) {
       if (edge.rule == Grammar::kBytes && edge.low <= byte && byte <= edge.high) {
-        Reach(Intern(edge.target, nodes_[static_cast<size_t>(node)].below), &next);
+        targets.push_back(Intern(edge.target, below));
       }
     }
   }
+  std::sort(targets.begin(), targets.end(), [this](NodeId a, NodeId b) { return Precedes(a, b); });
+  ++round_;
+  Configuration next;
+  for (const NodeId target : targets) Reach(target, &next);
   return Settle(std::move(next));
 }
 
@@ -134,7 +160,7 @@ void Machine::AllowPlain(Place place, std::vector<uint32_t>* mask, bool* all_pla
   *all_plain = false;
   for (const NodeId node : At(place).nodes) {
     const int32_t free = StateOf(node).free_characters;
-    if (free == 0 || nodes_[static_cast<size_t>(node)].depth >= kDeepestFrames) continue;
+    if (free <= 0 || nodes_[static_cast<size_t>(node)].depth >= kDeepestFrames) continue;
     if (free == kNever) {
       std::copy(tokens_.plain_mask().begin(), tokens_.plain_mask().end(), mask->begin());
       *all_plain = true;
@@ -194,31 +220,19 @@ Machine::Stacks Machine::Export(Place place) const {
     std::reverse(stack.begin(), stack.end());
     return stack;
   };
-  for (const NodeId node : At(place).nodes) stacks.push_back(stack_of(node));
-  if (At(place).may_end) {
-    // The root's end is a state of its own, alone on its stack.
-    for (size_t s = 0; s < nodes_.size(); ++s) {
-      const auto node = static_cast<NodeId>(s);
-      if (StateOf(node).end && nodes_[s].below < 0) {
-        stacks.push_back(stack_of(node));
-        break;
-      }
-    }
-  }
+  for (const NodeId node : At(place).nodes) stacks.stacks.push_back(stack_of(node));
+  stacks.may_end = At(place).may_end;
   return stacks;
 }
 
 Machine::Place Machine::Import(const Stacks& stacks) {
-  ++round_;
-  Configuration configuration;
-  for (const std::vector<StateId>& stack : stacks) {
+  Configuration configuration{.nodes = {}, .may_end = stacks.may_end};
+  for (const std::vector<StateId>& stack : stacks.stacks) {
     NodeId node = -1;
     for (const StateId state : stack) node = Intern(state, node);
-    Reach(node, &configuration);
+    configuration.nodes.push_back(node);
   }
-  const Place place = Settle(std::move(configuration));
-  LR_CHECK_NE(place, kNowhere);
-  return place;
+  return Settle(std::move(configuration));
 }
 
 }  // namespace longrun::serving

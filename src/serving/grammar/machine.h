@@ -1,6 +1,8 @@
 // Runs a grammar over bytes: which places of the grammar a text may have led to, and which bytes
 // and tokens may follow. A text that can be read in several ways is at several places at once;
-// beyond 128 the rest are given up, which only makes what is allowed narrower.
+// beyond 128 the rest are given up, which only makes what is allowed narrower. Which ones is a
+// matter of the text alone; the one that lets the most characters follow freely is never among
+// them, so that Mask may allow those unread.
 //
 // What it works out it remembers, so a machine is locked by whoever uses it.
 #pragma once
@@ -21,8 +23,11 @@ class Machine {
   // Where a text stands: an index into what this machine remembers.
   using Place = int32_t;
   static constexpr Place kNowhere = -1;
-  // The same, for another machine of the same grammar: stacks of states, outermost first.
-  using Stacks = std::vector<std::vector<StateId>>;
+  // The same, for another machine of the same grammar.
+  struct Stacks {
+    std::vector<std::vector<StateId>> stacks;  // of states, outermost first
+    bool may_end = false;
+  };
 
   // Both outlive it.
   Machine(const Grammar& grammar, const TokenTree& tokens);
@@ -48,9 +53,11 @@ class Machine {
     StateId state;
     NodeId below;  // -1: none; the state there is where the rule's caller goes on
     int32_t depth;
+    int32_t free;   // characters of a string that may come, whichever they are; -1: not in one
+    uint64_t hash;  // of the states down to the bottom
   };
   struct Configuration {
-    std::vector<NodeId> nodes;  // of states that bytes lead on from
+    std::vector<NodeId> nodes;  // of states that bytes lead on from, in the order of Precedes
     bool may_end = false;
   };
   struct Hash {
@@ -60,6 +67,7 @@ class Machine {
   const Configuration& At(Place place) const { return places_[static_cast<size_t>(place)]; }
   const Grammar::State& StateOf(NodeId node) const;
   NodeId Intern(StateId state, NodeId below);
+  bool Precedes(NodeId a, NodeId b) const;
   void Reach(NodeId node, Configuration* configuration);
   Place Settle(Configuration configuration);
   Place Compute(Place place, uint8_t byte);

@@ -16,6 +16,12 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
+constexpr int kMostRefused = 100;  // tokens, in the choice of one
+
+absl::Status NothingMayFollow() {
+  return absl::FailedPreconditionError("no token may follow by the format");
+}
+
 // Rows that live for one call: of the thread rather than of each of thousands of choices.
 struct Scratch {
   std::vector<float> logits;
@@ -208,6 +214,19 @@ struct Sampler::State {
     return Draw(candidates, uniform);
   }
 
+  // Gives the constraint the token, or where that refuses what its mask allowed, the next choice.
+  // A schema can bring that about; it must not cost more than it does to say so.
+  absl::StatusOr<TokenId> ChooseAccepted(TokenId token, std::span<float> logits,
+                                         Scratch* scratch) const {
+    for (int refused = 0; !constraint->Accept(token); ++refused) {
+      logits[static_cast<size_t>(token)] = -kInfinity;
+      const Peak peak = FindPeak(logits);
+      if (!peak.valid || refused == kMostRefused) return NothingMayFollow();
+      token = Choose(logits, peak, scratch);
+    }
+    return token;
+  }
+
   static std::vector<Candidate> Weighted(const std::vector<TokenId>& tokens,
                                          std::span<const float> logits, const Peak& peak,
                                          float scale, Scratch* scratch) {
@@ -251,14 +270,16 @@ absl::StatusOr<Sampled> Sampler::Next(std::span<const float> logits) {
     if (wants_logprobs) unbound.assign(own.begin(), own.end());
     s.Constrain(own, &scratch);
     peak = FindPeak(logits);
-    if (!peak.valid) return absl::FailedPreconditionError("no token may follow by the format");
+    if (!peak.valid) return NothingMayFollow();
   }
   sampled.token = s.Choose(logits, peak, &scratch);
+  if (s.constraint != nullptr) {
+    LR_ASSIGN_OR_RETURN(sampled.token, s.ChooseAccepted(sampled.token, own, &scratch));
+  }
   if (wants_logprobs) {
     sampled.logprobs = LogprobsAt(unbound.empty() ? logits : std::span<const float>(unbound),
                                   unbound_peak, sampled.token, s.config.top_logprobs);
   }
-  if (s.constraint != nullptr) LR_CHECK(s.constraint->Accept(sampled.token));
   s.penalties.Add(sampled.token);
   ++s.place;
   return sampled;

@@ -28,7 +28,7 @@ class Sampler {
   Sampler& operator=(Sampler&&) noexcept;
 
   // The next token given logits [vocab_size], and takes it as generated.
-  // FailedPrecondition: no token is allowed (all masked) or the logits are not numbers.
+  // FailedPrecondition: the constraint allows no token, or the logits are not numbers.
   absl::StatusOr<Sampled> Next(std::span<const float> logits);
 
   // Speculation: `logits` [draft.size() + 1, vocab_size] follow the last token and each of the

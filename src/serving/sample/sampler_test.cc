@@ -278,6 +278,39 @@ TEST(Sampler, AConstraintDecidesWhatMayCome) {
   EXPECT_EQ(sampler.Next(row).status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
+// Promises more than it keeps: its mask allows every token, it takes those from `first` on.
+class Promises final : public ConstraintState {
+ public:
+  explicit Promises(TokenId first) : first_(first) {}
+  void Mask(std::span<uint32_t> mask) override { std::fill(mask.begin(), mask.end(), ~0u); }
+  bool Accept(TokenId token) override { return token >= first_; }
+  bool complete() const override { return false; }
+  std::unique_ptr<ConstraintState> Clone() const override {
+    return std::make_unique<Promises>(*this);
+  }
+
+ private:
+  TokenId first_;
+};
+
+TEST(Sampler, WhatAConstraintRefusesAfterAllIsChosenAnew) {
+  const Row row = {9, 8, 7, 3, 2, 1};
+  Sampler greedy =
+      MakeSampler({.temperature = 0, .top_logprobs = 1}, 6, {}, 0, std::make_unique<Promises>(3));
+  const Sampled sampled = *greedy.Next(row);
+  EXPECT_EQ(sampled.token, 3);
+  EXPECT_NEAR(sampled.logprobs.chosen.logprob, LogprobsOf(row, 3, 0).chosen.logprob, 1e-6);
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    Sampler one = MakeSampler({.seed = seed}, 6, {}, 0, std::make_unique<Promises>(3));
+    Sampler other = MakeSampler({.seed = seed}, 6, {}, 0, std::make_unique<Promises>(3));
+    const TokenId token = one.Next(row)->token;
+    EXPECT_GE(token, 3);
+    EXPECT_EQ(other.Next(row)->token, token);
+  }
+  Sampler none = MakeSampler({}, 6, {}, 0, std::make_unique<Promises>(6));
+  EXPECT_EQ(none.Next(row).status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
 TEST(Sampler, LogitsThatAreNoNumbersAreAnErrorAndChangeNothing) {
   Sampler sampler = MakeSampler({.temperature = 0.8, .seed = 5}, 100);
   Sampler other = MakeSampler({.temperature = 0.8, .seed = 5}, 100);
