@@ -79,6 +79,7 @@ void EngineCore::Submit(Submission submission) {
   sequence->request = request->number;
   sequence->tenant = pool_.Tenant(r.tenant);
   sequence->slots = r.choices;
+  sequence->stays = !r.embedding && r.max_tokens > 1;
   sequence->all_logits = r.prompt_logprobs && !r.embedding;
   sequence->tokens = r.prompt;
   sequence->known = static_cast<int64_t>(r.prompt.size());
@@ -185,10 +186,11 @@ bool EngineCore::Step() {
   const absl::StatusOr<StepOutput> output = executor_.Run(input_);
   now_ = clock_();
   const double seconds = (now_ - begin).seconds();
-  int64_t prompt_tokens = 0;
+  int64_t prompt_tokens = 0, found_tokens = 0;
   for (const Share& share : plan_.shares) {
     if (!share.job->decodes()) prompt_tokens += share.tokens;
   }
+  for (const Job* job : plan_.admitted) found_tokens += job->computed;  // before this step
   ended_sequences_ = 0;
   size_t row = 0, state = 0;
   const size_t stride = static_cast<size_t>(executor_.shape().vocab_size);
@@ -217,7 +219,7 @@ bool EngineCore::Step() {
   const bool prompts_left =
       queue_.size() > 0 ||
       std::any_of(running_.begin(), running_.end(), [](const Job* job) { return !job->decodes(); });
-  if (prompts_left) prompt_rate_.Add(static_cast<double>(prompt_tokens), seconds);
+  if (prompts_left) prompt_rate_.Add(static_cast<double>(prompt_tokens + found_tokens), seconds);
   if (queue_.size() > 0) end_rate_.Add(static_cast<double>(ended_sequences_), seconds);
   Sweep();
   return true;
@@ -225,18 +227,16 @@ bool EngineCore::Step() {
 
 Backlog EngineCore::backlog() const {
   Backlog backlog;
-  backlog.prompt_tokens = queue_.tokens();
   backlog.waiting = queue_.size();
-  int64_t slots = config_.max_sequences;
+  backlog.waiting_tokens = queue_.tokens();
+  backlog.waiting_places = queue_.places();
+  backlog.free_slots = config_.max_sequences;
   for (const Job* job : running_) {
-    slots -= job->slots;
-    if (!job->decodes()) backlog.prompt_tokens += job->remaining();
+    backlog.free_slots -= job->slots;
+    if (!job->decodes()) backlog.running_tokens += job->remaining();
   }
-  backlog.free_slots = slots;
-  if (!running_.empty()) {
-    const int64_t each = std::max<int64_t>(1, pool_.used() / static_cast<int64_t>(running_.size()));
-    backlog.free_slots = std::min(slots, pool_.available() / each);
-  }
+  backlog.free_blocks = pool_.available();
+  backlog.block_tokens = pool_.block_tokens();
   backlog.prompt_tokens_per_second = prompt_rate_.per_second();
   backlog.sequences_per_second = end_rate_.per_second();
   return backlog;

@@ -97,7 +97,7 @@ class EngineCore {
   std::vector<Job*> running_;  // by claim
   std::vector<std::string> cancels_;
   std::vector<std::string> ended_;  // to be swept
-  int64_t ended_sequences_ = 0;     // in this step
+  int64_t ended_sequences_ = 0;     // in this step, of those that went on after their prompts
 
   // Of the step under way; kept for their memory.
   StepPlan plan_;

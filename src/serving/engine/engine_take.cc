@@ -159,7 +159,7 @@ void EngineCore::End(Progress* request, FinishReason reason, const absl::Status&
 
 // The sequence gives back its blocks and is in no list any more.
 void EngineCore::Leave(Sequence* s) {
-  ++ended_sequences_;
+  if (s->stays) ++ended_sequences_;
   const auto at = std::find(running_.begin(), running_.end(), s);
   if (at != running_.end()) {
     running_.erase(at);

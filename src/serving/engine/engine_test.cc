@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "gtest/gtest.h"
@@ -143,42 +144,80 @@ class TimedExecutor final : public NextTokenExecutor {
   Time now;
 };
 
-TEST(EngineCore, AFewTokensTellNotHowManyThereCouldHaveBeen) {
-  TimedExecutor executor;
-  const model::Tokenizer tokenizer = model::Tokenizer::Bytes();
-  EngineConfig config;
-  config.blocks = 10'000;
-  config.max_sequences = 8;
-  config.max_wait_seconds = 30;
-  EngineCore core(config, &executor, &tokenizer, nullptr, CacheSecret{},
-                  [&executor] { return executor.now; });
-  int64_t next = 0;
-  const auto submit = [&](int64_t prompt_tokens, int64_t max_tokens) {
+class EngineCoreTest : public testing::Test {
+ protected:
+  EngineCoreTest() {
+    EngineConfig config;
+    config.blocks = 10'000;
+    config.max_sequences = 8;
+    config.max_wait_seconds = 30;
+    core_.emplace(config, &executor_, &tokenizer_, nullptr, CacheSecret{},
+                  [this] { return executor_.now; });
+  }
+  // Of equal tokens, those of `text` the same.
+  GenerationRequest Ask(int64_t prompt_tokens, int64_t max_tokens, int64_t text) {
     GenerationRequest request;
-    request.id = std::to_string(next++);
+    request.id = std::to_string(next_++);
     request.prompt.assign(static_cast<size_t>(prompt_tokens), 7);
-    request.prompt[0] = static_cast<TokenId>(next % 256);  // nothing to share
+    request.prompt[0] = static_cast<TokenId>(text % 256);
     request.max_tokens = max_tokens;
-    auto submission = core.Prepare(std::move(request), [](const std::string&, Delta) {});
+    request.ignore_end_of_text = true;
+    return request;
+  }
+  void Submit(GenerationRequest request) {
+    auto submission = core_->Prepare(std::move(request), [](const std::string&, Delta) {});
     ASSERT_TRUE(submission.ok()) << submission.status();
-    core.Submit(*std::move(submission));
-  };
+    core_->Submit(*std::move(submission));
+  }
+  double Wait() { return PredictedWaitSeconds(core_->backlog()); }
+
+  TimedExecutor executor_;
+  const model::Tokenizer tokenizer_ = model::Tokenizer::Bytes();
+  std::optional<EngineCore> core_;
+  int64_t next_ = 0;
+};
+
+TEST_F(EngineCoreTest, WhatTheCacheHoldsIsNotWaitedFor) {
+  for (int i = 0; i < 300; ++i) Submit(Ask(1'001, 4, /*text=*/1));
+  while (core_->Stats().finished_length_total < 100) ASSERT_TRUE(core_->Step());
+  const double predicted = Wait();
+  const Time begin = executor_.now;
+  while (core_->Stats().waiting > 0) ASSERT_TRUE(core_->Step());
+  const double took = (executor_.now - begin).seconds();
+  EXPECT_GT(predicted, took / 2);
+  EXPECT_LT(predicted, took * 2);
+}
+
+TEST_F(EngineCoreTest, WhoEndsWithItsPromptWaitsForNobodysEnd) {
+  for (int i = 0; i < 10; ++i) Submit(Ask(10, 1'000, i));  // less than one a second ends
+  while (core_->Step()) {
+  }
+  Submit(Ask(30'000, 100, 50));  // long, and in no way like those that follow
+  while (core_->Stats().generation_tokens_total < 10'002) ASSERT_TRUE(core_->Step());
+  for (int i = 0; i < 1'000; ++i) {
+    GenerationRequest request = Ask(20, 0, i);
+    request.embedding = true;
+    ASSERT_TRUE(core_->RefusalFor(core_->backlog()).ok()) << i;
+    Submit(std::move(request));
+  }
+}
+
+TEST_F(EngineCoreTest, AFewTokensTellNotHowManyThereCouldHaveBeen) {
   // Alone, one token in a step of 10.5 ms: 95 tokens a second, and a sequence in 2 s.
-  submit(1, 200);
-  while (core.Step()) {
+  Submit(Ask(1, 200, 0));
+  while (core_->Step()) {
   }
   // 32,000 tokens take 16 s at least, and not the 336 s of the rate so far.
   for (int i = 0; i < 32; ++i) {
-    EXPECT_TRUE(core.RefusalFor(core.backlog()).ok()) << i;
-    submit(1000, 10);
+    EXPECT_TRUE(core_->RefusalFor(core_->backlog()).ok()) << i;
+    Submit(Ask(1'000, 10, i));
   }
-  core.Step();
-  core.Step();
-  const double wait = PredictedWaitSeconds(core.backlog());
-  EXPECT_GT(wait, 14);
-  EXPECT_LT(wait, 25);
-  for (int i = 0; i < 32; ++i) submit(1000, 10);
-  EXPECT_EQ(core.RefusalFor(core.backlog()).code(), absl::StatusCode::kResourceExhausted);
+  core_->Step();
+  core_->Step();
+  EXPECT_GT(Wait(), 14);
+  EXPECT_LT(Wait(), 25);
+  for (int i = 32; i < 64; ++i) Submit(Ask(1'000, 10, i));
+  EXPECT_EQ(core_->RefusalFor(core_->backlog()).code(), absl::StatusCode::kResourceExhausted);
 }
 
 TEST_F(EngineTest, CancelsAndKnowsThatItStands) {

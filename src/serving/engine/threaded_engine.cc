@@ -54,6 +54,7 @@ class ThreadedEngine final : public Engine {
                         core_.Prepare(std::move(request), std::move(on_delta)));
     submission.arrived = clock_.Now();
     const int64_t tokens = static_cast<int64_t>(submission.request.prompt.size());
+    const int64_t places = submission.request.embedding ? 0 : submission.request.choices;
     {
       std::lock_guard lock(mutex_);
       if (draining_ || stopping_) return absl::UnavailableError("the engine is stopping");
@@ -62,7 +63,8 @@ class ThreadedEngine final : public Engine {
       }
       Backlog backlog = backlog_;
       backlog.waiting += mailed_;
-      backlog.prompt_tokens += mailed_tokens_;
+      backlog.waiting_tokens += mailed_tokens_;
+      backlog.waiting_places += mailed_places_;
       if (absl::Status refusal = core_.RefusalFor(backlog); !refusal.ok()) {
         ++rejected_;
         return refusal;
@@ -71,6 +73,7 @@ class ThreadedEngine final : public Engine {
       under_way_.insert(id);
       ++mailed_;
       mailed_tokens_ += tokens;
+      mailed_places_ += places;
       mailbox_.push_back({.submission = std::move(submission)});
     }
     wake_.notify_all();
@@ -124,7 +127,7 @@ class ThreadedEngine final : public Engine {
         wake_.wait(lock,
                    [this] { return stopping_ || cancel_all_ || !mailbox_.empty() || !core_idle_; });
         mail.swap(mailbox_);
-        mailed_ = mailed_tokens_ = 0;
+        mailed_ = mailed_tokens_ = mailed_places_ = 0;
         cancel_all = std::exchange(cancel_all_, false) || stopping_;
         if (stopping_ && mail.empty() && core_idle_) return;
       }
@@ -177,8 +180,8 @@ class ThreadedEngine final : public Engine {
   mutable std::mutex mutex_;  // guards all below
   std::condition_variable wake_, idle_;
   std::vector<Mail> mailbox_;
-  int64_t mailed_ = 0, mailed_tokens_ = 0;      // submissions in the mailbox
-  absl::flat_hash_set<std::string> under_way_;  // from Submit to the last delta
+  int64_t mailed_ = 0, mailed_tokens_ = 0, mailed_places_ = 0;  // submissions in the mailbox
+  absl::flat_hash_set<std::string> under_way_;                  // from Submit to the last delta
   bool draining_ = false, stopping_ = false, cancel_all_ = false;
   bool core_idle_ = true;
   Backlog backlog_;

@@ -33,6 +33,7 @@ void FairQueue::Insert(Job* job) {
   ++waiting_[job->tenant];
   ++size_;
   tokens_ += job->remaining();
+  places_ += job->places();
 }
 
 bool FairQueue::Remove(Job* job) {
@@ -50,6 +51,7 @@ void FairQueue::Forget(Lanes::iterator lane, int32_t tenant, size_t index) {
   std::deque<Job*>& jobs = lane->second.by_tenant.at(tenant);
   --size_;
   tokens_ -= jobs[index]->remaining();
+  places_ -= jobs[index]->places();
   jobs.erase(jobs.begin() + static_cast<int64_t>(index));
   const auto waiting = waiting_.find(tenant);
   if (--waiting->second == 0) {

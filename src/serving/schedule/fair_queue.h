@@ -44,6 +44,7 @@ class FairQueue {
   int64_t size() const { return size_; }
   // Tokens that those who wait have yet to be computed, hits not counted.
   int64_t tokens() const { return tokens_; }
+  int64_t places() const { return places_; }  // that they are going to take
 
   // Once through the queue in its order: Front is the next one, Skip leaves it waiting, Take
   // removes it. Charges between them count.
@@ -70,7 +71,7 @@ class FairQueue {
   std::map<int32_t, double> counters_;
   std::map<int32_t, int64_t> waiting_;  // sequences of each tenant; none 0
   int32_t last_to_leave_ = -1;          // the tenant that was last to wait for nothing any more
-  int64_t size_ = 0, tokens_ = 0;
+  int64_t size_ = 0, tokens_ = 0, places_ = 0;
 };
 
 }  // namespace longrun::serving

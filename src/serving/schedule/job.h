@@ -16,11 +16,14 @@ struct Job {
   int64_t computed = 0;     // of them, whose keys and values are in its blocks
   int64_t draft = 0;        // tokens guessed beyond `known`, worth trying
   int64_t slots = 1;        // sequences that it is going to be: n before the fork
+  bool stays = true;        // goes on after its prompt; else it ends with that
   bool all_logits = false;  // wants logits for every token (prompt logprobs)
   bool generating = false;  // the prompt was computed once: what is known beyond it was sampled
   int64_t held = 0;         // while waiting: tokens whose keys and values are swapped out
 
   int64_t remaining() const { return known - computed; }
+  // Places among those that run, once the prompt is read.
+  int64_t places() const { return stays ? slots : 0; }
   // Every token but the newest is computed: the next step makes a token.
   bool decodes() const { return generating && computed > 0 && remaining() == 1; }
 };

@@ -7,16 +7,20 @@
 namespace longrun::serving {
 
 struct Backlog {
-  int64_t prompt_tokens = 0;  // to be computed before the newcomer's: running and waiting
-  int64_t waiting = 0;        // sequences in the queue
-  int64_t free_slots = 0;     // sequences that could start at once, by slots and by blocks
+  int64_t running_tokens = 0;  // of prompts under way, to be computed
+  int64_t waiting = 0;         // requests in the queue
+  int64_t waiting_tokens = 0;  // of their prompts, whatever the cache holds of them
+  int64_t waiting_places = 0;  // sequences that they go on as after their prompts
+  int64_t free_slots = 0;      // sequences that could start at once,
+  int64_t free_blocks = 0;     // where there is room for them
+  int64_t block_tokens = 1;
   // Measured while there was more to do than was done; 0: not yet.
-  double prompt_tokens_per_second = 0;
-  double sequences_per_second = 0;  // that end and give back their blocks
+  double prompt_tokens_per_second = 0;  // computed or found in the cache
+  double sequences_per_second = 0;      // that end and give back their places
 };
 
 // The longer of two: until the prompts ahead are read, and until as many sequences have ended as
-// wait beyond the free places. 0 where nothing was measured: nobody is refused on a guess.
+// go on beyond the free places. 0 where nothing was measured: nobody is refused on a guess.
 double PredictedWaitSeconds(const Backlog& backlog);
 
 // Means over the recent past: each second of work forgets a part, so that a rate is that of the
