@@ -73,7 +73,8 @@ class History {
       ++outcome_.rejected;
       return;
     }
-    if (const absl::Status refusal = core_->RefusalFor(core_->backlog()); !refusal.ok()) {
+    if (const absl::Status refusal = core_->RefusalFor(serving::WaitingOf(r), core_->backlog());
+        !refusal.ok()) {
       if (serving::RetryAfterSeconds(refusal) < 1) outcome_.violations.push_back("no retry-after");
       Say(absl::StrCat(r.id, " is refused: ", std::string(refusal.message())));
       ++outcome_.rejected;
@@ -134,7 +135,7 @@ class History {
   void CheckEnd() {
     deltas_.CheckAllEnded();
     if (core_->pool().used() != 0) outcome_.violations.push_back("blocks are used by nobody");
-    if (core_->queue().size() != 0 || core_->queue().tokens() != 0) {
+    if (core_->queue().size() != 0 || !core_->backlog().waiting.empty()) {
       outcome_.violations.push_back("the queue is not empty, though nobody is under way");
     }
     const serving::EngineStats& stats = core_->Stats();

@@ -32,9 +32,10 @@ struct Histogram {
 };
 
 struct EngineStats {
-  int64_t running = 0;                // sequences that hold blocks
-  int64_t waiting = 0;                // requests in the queue
-  double predicted_wait_seconds = 0;  // until a request that came now would have its first token
+  int64_t running = 0;  // sequences that hold blocks
+  int64_t waiting = 0;  // requests in the queue
+  double predicted_wait_seconds =
+      0;  // until who came now, after all others, would have the first token
   int64_t blocks = 0, blocks_used = 0, blocks_cached = 0;  // cached: unreferenced, reusable
   int64_t block_tokens = 0;
 

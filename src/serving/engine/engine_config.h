@@ -27,7 +27,7 @@ struct EngineConfig {
 
   LatencyGoals goals;
   double max_wait_seconds = 30;  // who would wait longer is refused
-  int64_t max_waiting = 4096;    // whatever the prediction: memory is bounded
+  int64_t max_waiting = 4096;    // whatever the prediction, as MayWait says: memory is bounded
 
   DraftConfig draft;
   int64_t draft_batch = 4;  // drafts are tried where at most so many sequences decode

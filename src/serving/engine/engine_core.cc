@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
@@ -13,6 +14,12 @@ namespace longrun::serving {
 namespace {
 
 bool ByClaim(const Job* a, const Job* b) { return Before(*a, *b); }
+
+// After its prompt.
+bool GoesOn(const GenerationRequest& r) { return !r.embedding && r.max_tokens > 1; }
+
+// Whoever goes after all that wait.
+const Waiting kLast = {.priority = std::numeric_limits<int32_t>::min(), .requests = 1};
 
 }  // namespace
 
@@ -49,16 +56,24 @@ absl::StatusOr<Submission> EngineCore::Prepare(GenerationRequest request, OnDelt
   return submission;
 }
 
-absl::Status EngineCore::RefusalFor(const Backlog& backlog) const {
-  const double wait = PredictedWaitSeconds(backlog);
-  if (backlog.waiting < config_.max_waiting && wait <= config_.max_wait_seconds) {
+Waiting WaitingOf(const GenerationRequest& r) {
+  return {.priority = r.priority,
+          .tenant = r.tenant,
+          .requests = 1,
+          .tokens = static_cast<int64_t>(r.prompt.size()),
+          .places = GoesOn(r) ? r.choices : 0};
+}
+
+absl::Status EngineCore::RefusalFor(const Waiting& newcomer, const Backlog& backlog) const {
+  const double wait = PredictedWaitSeconds(newcomer, backlog);
+  if (wait <= config_.max_wait_seconds && MayWait(newcomer, backlog, config_.max_waiting)) {
     return absl::OkStatus();
   }
   const double seconds = std::max(1.0, std::ceil(wait - config_.max_wait_seconds));
   return RetryAfter(absl::ResourceExhaustedError(absl::StrCat(
-                        "too many requests: ", backlog.waiting, " wait, and one more would wait ",
-                        FormatDuration(Duration::Seconds(wait)), "; try again in ",
-                        FormatDuration(Duration::Seconds(seconds)))),
+                        "too many requests: ", backlog.requests(),
+                        " wait, and one more would wait ", FormatDuration(Duration::Seconds(wait)),
+                        "; try again in ", FormatDuration(Duration::Seconds(seconds)))),
                     seconds);
 }
 
@@ -79,7 +94,7 @@ void EngineCore::Submit(Submission submission) {
   sequence->request = request->number;
   sequence->tenant = pool_.Tenant(r.tenant);
   sequence->slots = r.choices;
-  sequence->stays = !r.embedding && r.max_tokens > 1;
+  sequence->stays = GoesOn(r);
   sequence->all_logits = r.prompt_logprobs && !r.embedding;
   sequence->tokens = r.prompt;
   sequence->known = static_cast<int64_t>(r.prompt.size());
@@ -227,9 +242,20 @@ bool EngineCore::Step() {
 
 Backlog EngineCore::backlog() const {
   Backlog backlog;
-  backlog.waiting = queue_.size();
-  backlog.waiting_tokens = queue_.tokens();
-  backlog.waiting_places = queue_.places();
+  queue_.ForEachLine([&backlog](const FairQueue::Line& line) {
+    const Job* oldest = line.jobs.front();
+    const Waiting waiting = {
+        .priority = oldest->priority,
+        .tenant = static_cast<const Sequence*>(oldest)->progress->request().tenant,
+        .requests = static_cast<int64_t>(line.jobs.size()),
+        .tokens = line.tokens,
+        .places = line.places};
+    if (backlog.waiting.size() < Backlog::kMostLines) {
+      backlog.waiting.push_back(waiting);  // each is another
+    } else {
+      backlog.Add(waiting);
+    }
+  });
   backlog.free_slots = config_.max_sequences;
   for (const Job* job : running_) {
     backlog.free_slots -= job->slots;
@@ -246,7 +272,7 @@ const EngineStats& EngineCore::Stats() {
   EngineStats& stats = accounts_.stats();
   stats.running = static_cast<int64_t>(running_.size());
   stats.waiting = queue_.size();
-  stats.predicted_wait_seconds = PredictedWaitSeconds(backlog());
+  stats.predicted_wait_seconds = PredictedWaitSeconds(kLast, backlog());
   stats.blocks = pool_.total();
   stats.blocks_used = pool_.used();
   stats.blocks_cached = pool_.cached();

@@ -23,6 +23,9 @@
 
 namespace longrun::serving {
 
+// What a request is to those that come after it.
+Waiting WaitingOf(const GenerationRequest& request);
+
 class EngineCore {
  public:
   using Clock = std::function<Time()>;
@@ -36,8 +39,8 @@ class EngineCore {
 
   // Whether the request can be done at all, its constraint compiled.
   absl::StatusOr<Submission> Prepare(GenerationRequest request, OnDelta on_delta) const;
-  // Whether one more request would wait too long behind such a backlog.
-  absl::Status RefusalFor(const Backlog& backlog) const;
+  // Whether such a newcomer would wait too long behind such a backlog.
+  absl::Status RefusalFor(const Waiting& newcomer, const Backlog& backlog) const;
 
   // Takes a request up; `id` is not under way.
   void Submit(Submission submission);

@@ -29,7 +29,8 @@ class NextTokenExecutor : public Executor {
       std::unique_lock lock(mutex_);
       running_ = true;
       changed_.notify_all();
-      changed_.wait(lock, [this] { return !held_; });
+      changed_.wait(lock, [this] { return !held_ || let_go_; });
+      let_go_ = false;
     }
     logits_.clear();
     for (const Slice& slice : input.slices) {
@@ -48,6 +49,14 @@ class NextTokenExecutor : public Executor {
     running_ = false;
     changed_.notify_all();
   }
+  // Ends the step that is held; returns when the next one has begun.
+  void LetOneGo() {
+    std::unique_lock lock(mutex_);
+    let_go_ = true;
+    running_ = false;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return running_; });
+  }
   void WaitUntilRunning() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return running_; });
@@ -58,7 +67,7 @@ class NextTokenExecutor : public Executor {
   std::vector<float> logits_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool held_ = false, running_ = false;
+  bool held_ = false, running_ = false, let_go_ = false;
 };
 
 struct Received {
@@ -169,7 +178,13 @@ class EngineCoreTest : public testing::Test {
     ASSERT_TRUE(submission.ok()) << submission.status();
     core_->Submit(*std::move(submission));
   }
-  double Wait() { return PredictedWaitSeconds(core_->backlog()); }
+  double Wait() { return core_->Stats().predicted_wait_seconds; }
+  absl::Status Refusal(const std::string& tenant = "", int32_t priority = 0) {
+    GenerationRequest request = Ask(1, 2, 0);
+    request.tenant = tenant;
+    request.priority = priority;
+    return core_->RefusalFor(WaitingOf(request), core_->backlog());
+  }
 
   TimedExecutor executor_;
   const model::Tokenizer tokenizer_ = model::Tokenizer::Bytes();
@@ -197,9 +212,17 @@ TEST_F(EngineCoreTest, WhoEndsWithItsPromptWaitsForNobodysEnd) {
   for (int i = 0; i < 1'000; ++i) {
     GenerationRequest request = Ask(20, 0, i);
     request.embedding = true;
-    ASSERT_TRUE(core_->RefusalFor(core_->backlog()).ok()) << i;
+    ASSERT_TRUE(core_->RefusalFor(WaitingOf(request), core_->backlog()).ok()) << i;
     Submit(std::move(request));
   }
+}
+
+TEST_F(EngineCoreTest, OneTenantsQueueIsItsOwnWait) {
+  for (int i = 0; i < 200; ++i) Submit(Ask(10, 200, i));  // 15 s for each eight of them
+  while (core_->Stats().finished_length_total < 16) ASSERT_TRUE(core_->Step());
+  EXPECT_EQ(Refusal().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(Refusal("another").ok());
+  EXPECT_TRUE(Refusal("", /*priority=*/1).ok());
 }
 
 TEST_F(EngineCoreTest, AFewTokensTellNotHowManyThereCouldHaveBeen) {
@@ -209,7 +232,7 @@ TEST_F(EngineCoreTest, AFewTokensTellNotHowManyThereCouldHaveBeen) {
   }
   // 32,000 tokens take 16 s at least, and not the 336 s of the rate so far.
   for (int i = 0; i < 32; ++i) {
-    EXPECT_TRUE(core_->RefusalFor(core_->backlog()).ok()) << i;
+    EXPECT_TRUE(Refusal().ok()) << i;
     Submit(Ask(1'000, 10, i));
   }
   core_->Step();
@@ -217,7 +240,7 @@ TEST_F(EngineCoreTest, AFewTokensTellNotHowManyThereCouldHaveBeen) {
   EXPECT_GT(Wait(), 14);
   EXPECT_LT(Wait(), 25);
   for (int i = 32; i < 64; ++i) Submit(Ask(1'000, 10, i));
-  EXPECT_EQ(core_->RefusalFor(core_->backlog()).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(Refusal().code(), absl::StatusCode::kResourceExhausted);
 }
 
 TEST_F(EngineTest, CancelsAndKnowsThatItStands) {
@@ -233,6 +256,38 @@ TEST_F(EngineTest, CancelsAndKnowsThatItStands) {
   executor_.Hold(false);
   received_.WaitForEnds(1);
   EXPECT_EQ(received_.deltas["a"].back().finish, FinishReason::kCancelled);
+}
+
+// What the engine's thread has taken and not told of yet waits as well.
+TEST_F(EngineTest, WhoWasTakenUpStillWaitsAndIsCounted) {
+  engine_.reset();
+  EngineConfig config;
+  config.blocks = 10'000;
+  config.max_sequences = 1;
+  config.max_step_tokens = 1'000;
+  config.max_waiting = 10;
+  engine_ = *MakeEngine(config, &executor_, &tokenizer_, nullptr);
+  executor_.Hold(true);
+  int64_t accepted = 0;
+  const auto submit = [&] {
+    const std::string id = std::to_string(accepted);
+    const bool ok = engine_->Submit(Ask(id, 90'000), received_.Receiver()).ok();
+    accepted += ok;
+    return ok;
+  };
+  ASSERT_TRUE(submit());
+  executor_.WaitUntilRunning();
+  while (submit()) {
+  }
+  EXPECT_EQ(accepted, 10);
+  for (int step = 0; step < 3; ++step) {  // the mailbox is taken with the first
+    executor_.LetOneGo();
+    while (submit()) {
+    }
+    EXPECT_LE(accepted, 11);  // one runs
+    EXPECT_GE(engine_->Stats().waiting, 9);
+  }
+  executor_.Hold(false);
 }
 
 TEST_F(EngineTest, AReceiverMayCancel) {

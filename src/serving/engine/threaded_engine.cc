@@ -53,27 +53,21 @@ class ThreadedEngine final : public Engine {
     LR_ASSIGN_OR_RETURN(Submission submission,
                         core_.Prepare(std::move(request), std::move(on_delta)));
     submission.arrived = clock_.Now();
-    const int64_t tokens = static_cast<int64_t>(submission.request.prompt.size());
-    const int64_t places = submission.request.embedding ? 0 : submission.request.choices;
+    const Waiting waiting = WaitingOf(submission.request);
     {
       std::lock_guard lock(mutex_);
       if (draining_ || stopping_) return absl::UnavailableError("the engine is stopping");
       if (under_way_.contains(id)) {
         return absl::InvalidArgumentError(absl::StrCat("request ", id, " is under way already"));
       }
-      Backlog backlog = backlog_;
-      backlog.waiting += mailed_;
-      backlog.waiting_tokens += mailed_tokens_;
-      backlog.waiting_places += mailed_places_;
-      if (absl::Status refusal = core_.RefusalFor(backlog); !refusal.ok()) {
+      if (absl::Status refusal = core_.RefusalFor(waiting, backlog_); !refusal.ok()) {
         ++rejected_;
         return refusal;
       }
       if (!HasWork()) last_progress_ = clock_.Now();
       under_way_.insert(id);
-      ++mailed_;
-      mailed_tokens_ += tokens;
-      mailed_places_ += places;
+      backlog_.Add(waiting);
+      mailed_.push_back(waiting);
       mailbox_.push_back({.submission = std::move(submission)});
     }
     wake_.notify_all();
@@ -92,7 +86,7 @@ class ThreadedEngine final : public Engine {
   EngineStats Stats() const override {
     std::lock_guard lock(mutex_);
     EngineStats stats = published_;
-    stats.waiting += mailed_;
+    stats.waiting = backlog_.requests();
     stats.rejected_total = rejected_;
     if (HasWork()) stats.stalled_seconds = (clock_.Now() - last_progress_).seconds();
     return stats;
@@ -127,7 +121,7 @@ class ThreadedEngine final : public Engine {
         wake_.wait(lock,
                    [this] { return stopping_ || cancel_all_ || !mailbox_.empty() || !core_idle_; });
         mail.swap(mailbox_);
-        mailed_ = mailed_tokens_ = mailed_places_ = 0;
+        mailed_.clear();  // in the backlog all the same, until the core tells of them
         cancel_all = std::exchange(cancel_all_, false) || stopping_;
         if (stopping_ && mail.empty() && core_idle_) return;
       }
@@ -159,12 +153,13 @@ class ThreadedEngine final : public Engine {
 
   void Publish(bool stepped, const Stopwatch& turn, double executed) {
     const EngineStats& stats = core_.Stats();
-    const Backlog backlog = core_.backlog();
+    Backlog backlog = core_.backlog();
     std::lock_guard lock(mutex_);
     published_ = stats;
     overhead_ += turn.seconds() - (stats.step_seconds_total - executed);
     published_.overhead_seconds_total = overhead_;
-    backlog_ = backlog;
+    backlog_ = std::move(backlog);
+    for (const Waiting& mailed : mailed_) backlog_.Add(mailed);
     core_idle_ = core_.idle();
     for (const std::string& id : ended_) under_way_.erase(id);
     ended_.clear();
@@ -180,11 +175,11 @@ class ThreadedEngine final : public Engine {
   mutable std::mutex mutex_;  // guards all below
   std::condition_variable wake_, idle_;
   std::vector<Mail> mailbox_;
-  int64_t mailed_ = 0, mailed_tokens_ = 0, mailed_places_ = 0;  // submissions in the mailbox
-  absl::flat_hash_set<std::string> under_way_;                  // from Submit to the last delta
+  std::vector<Waiting> mailed_;                 // submissions in the mailbox
+  absl::flat_hash_set<std::string> under_way_;  // from Submit to the last delta
   bool draining_ = false, stopping_ = false, cancel_all_ = false;
   bool core_idle_ = true;
-  Backlog backlog_;
+  Backlog backlog_;  // as last published, and what was submitted since
   EngineStats published_;
   int64_t rejected_ = 0;
   Time last_progress_;

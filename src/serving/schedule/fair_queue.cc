@@ -26,32 +26,35 @@ void FairQueue::Arrive(Job* job) {
 void FairQueue::Return(Job* job) { Insert(job); }
 
 void FairQueue::Insert(Job* job) {
-  std::deque<Job*>& jobs = lanes_[job->priority].by_tenant[job->tenant];
+  Line& line = lanes_[job->priority].by_tenant[job->tenant];
+  std::deque<Job*>& jobs = line.jobs;
   jobs.insert(std::upper_bound(jobs.begin(), jobs.end(), job,
                                [](const Job* a, const Job* b) { return Before(*a, *b); }),
               job);
   ++waiting_[job->tenant];
   ++size_;
-  tokens_ += job->remaining();
-  places_ += job->places();
+  line.tokens += job->remaining();
+  line.places += job->places();
 }
 
 bool FairQueue::Remove(Job* job) {
   const auto lane = lanes_.find(job->priority);
   if (lane == lanes_.end()) return false;
-  const auto jobs = lane->second.by_tenant.find(job->tenant);
-  if (jobs == lane->second.by_tenant.end()) return false;
-  const auto at = std::find(jobs->second.begin(), jobs->second.end(), job);
-  if (at == jobs->second.end()) return false;
-  Forget(lane, job->tenant, static_cast<size_t>(at - jobs->second.begin()));
+  const auto line = lane->second.by_tenant.find(job->tenant);
+  if (line == lane->second.by_tenant.end()) return false;
+  const std::deque<Job*>& jobs = line->second.jobs;
+  const auto at = std::find(jobs.begin(), jobs.end(), job);
+  if (at == jobs.end()) return false;
+  Forget(lane, job->tenant, static_cast<size_t>(at - jobs.begin()));
   return true;
 }
 
 void FairQueue::Forget(Lanes::iterator lane, int32_t tenant, size_t index) {
-  std::deque<Job*>& jobs = lane->second.by_tenant.at(tenant);
+  Line& line = lane->second.by_tenant.at(tenant);
+  std::deque<Job*>& jobs = line.jobs;
   --size_;
-  tokens_ -= jobs[index]->remaining();
-  places_ -= jobs[index]->places();
+  line.tokens -= jobs[index]->remaining();
+  line.places -= jobs[index]->places();
   jobs.erase(jobs.begin() + static_cast<int64_t>(index));
   const auto waiting = waiting_.find(tenant);
   if (--waiting->second == 0) {
@@ -60,6 +63,12 @@ void FairQueue::Forget(Lanes::iterator lane, int32_t tenant, size_t index) {
   }
   if (jobs.empty()) lane->second.by_tenant.erase(tenant);
   if (lane->second.by_tenant.empty()) lanes_.erase(lane);
+}
+
+void FairQueue::ForEachLine(const std::function<void(const Line& line)>& visit) const {
+  for (const auto& [priority, lane] : lanes_) {
+    for (const auto& [tenant, line] : lane.by_tenant) visit(line);
+  }
 }
 
 void FairQueue::Begin() {
@@ -71,9 +80,9 @@ bool FairQueue::Find(Place* place) {
     place->lane = lane;
     place->tenant = -1;
     double least = std::numeric_limits<double>::infinity();
-    for (const auto& [tenant, jobs] : lane->second.by_tenant) {
+    for (const auto& [tenant, line] : lane->second.by_tenant) {
       const auto skipped = lane->second.skipped.find(tenant);
-      if (skipped != lane->second.skipped.end() && skipped->second >= jobs.size()) continue;
+      if (skipped != lane->second.skipped.end() && skipped->second >= line.jobs.size()) continue;
       if (counter(tenant) < least) {
         least = counter(tenant);
         place->tenant = tenant;
@@ -88,7 +97,7 @@ Job* FairQueue::Front() {
   Place place;
   if (!Find(&place)) return nullptr;
   Lane& lane = place.lane->second;
-  return lane.by_tenant.at(place.tenant)[lane.skipped[place.tenant]];
+  return lane.by_tenant.at(place.tenant).jobs[lane.skipped[place.tenant]];
 }
 
 void FairQueue::Skip() {

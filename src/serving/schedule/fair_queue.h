@@ -42,9 +42,15 @@ class FairQueue {
   double counter(int32_t tenant) const;
 
   int64_t size() const { return size_; }
-  // Tokens that those who wait have yet to be computed, hits not counted.
-  int64_t tokens() const { return tokens_; }
-  int64_t places() const { return places_; }  // that they are going to take
+
+  // Those of one priority and tenant.
+  struct Line {
+    std::deque<Job*> jobs;  // oldest first; never empty
+    int64_t tokens = 0;     // that are yet to be computed, hits not counted
+    int64_t places = 0;     // that they are going to take
+  };
+  // Highest priority first.
+  void ForEachLine(const std::function<void(const Line& line)>& visit) const;
 
   // Once through the queue in its order: Front is the next one, Skip leaves it waiting, Take
   // removes it. Charges between them count.
@@ -54,9 +60,9 @@ class FairQueue {
   void Take();
 
  private:
-  struct Lane {                                     // of one priority
-    std::map<int32_t, std::deque<Job*>> by_tenant;  // oldest first; none empty
-    std::map<int32_t, size_t> skipped;              // in the round under way
+  struct Lane {  // of one priority
+    std::map<int32_t, Line> by_tenant;
+    std::map<int32_t, size_t> skipped;  // in the round under way
   };
   using Lanes = std::map<int32_t, Lane, std::greater<>>;
   struct Place {
@@ -71,7 +77,7 @@ class FairQueue {
   std::map<int32_t, double> counters_;
   std::map<int32_t, int64_t> waiting_;  // sequences of each tenant; none 0
   int32_t last_to_leave_ = -1;          // the tenant that was last to wait for nothing any more
-  int64_t size_ = 0, tokens_ = 0, places_ = 0;
+  int64_t size_ = 0;
 };
 
 }  // namespace longrun::serving

@@ -27,15 +27,22 @@ std::vector<int64_t> Order(FairQueue* queue, double charge = 0) {
   return order;
 }
 
+// Of each line.
+std::vector<int64_t> Tokens(const FairQueue& queue) {
+  std::vector<int64_t> tokens;
+  queue.ForEachLine([&](const FairQueue::Line& line) { tokens.push_back(line.tokens); });
+  return tokens;
+}
+
 TEST(FairQueue, TenantsTakeTurnsWhateverTheirNumberOfRequests) {
   std::vector<Job> jobs;
   for (int i = 0; i < 4; ++i) jobs.push_back(MakeJob(i, 1));
   for (int i = 4; i < 6; ++i) jobs.push_back(MakeJob(i, 2));
   FairQueue queue;
   for (Job& job : jobs) queue.Arrive(&job);
-  EXPECT_EQ(queue.tokens(), 60);
+  EXPECT_EQ(Tokens(queue), (std::vector<int64_t>{40, 20}));
   EXPECT_EQ(Order(&queue, 10), (std::vector<int64_t>{0, 4, 1, 5, 2, 3}));
-  EXPECT_EQ(queue.tokens(), 0);
+  EXPECT_TRUE(Tokens(queue).empty());
 }
 
 TEST(FairQueue, PriorityComesBeforeFairness) {
