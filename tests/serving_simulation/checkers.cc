@@ -1,6 +1,7 @@
 #include "serving_simulation/checkers.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -137,6 +138,48 @@ void DeltaChecker::CheckAllEnded() {
   for (const auto& [id, given] : given_) {
     if (!given.last) Violate(given, "never ended");
   }
+}
+
+void PatienceChecker::Asked(const serving::GenerationRequest& request, Time at) {
+  number_of_[request.id] = next_;
+  waiting_[next_++] = {.tenant = request.tenant, .priority = request.priority, .since = at};
+}
+
+void PatienceChecker::Leave(const std::string& id, bool admitted) {
+  const auto found = waiting_.find(number_of_.at(id));
+  if (found == waiting_.end()) return;
+  if (admitted) admitted_.push_back(found->second);
+  waiting_.erase(found);
+}
+
+bool PatienceChecker::IsOldest(int64_t number) const {
+  const Waiting& own = waiting_.at(number);
+  return std::none_of(waiting_.begin(), waiting_.find(number), [&own](const auto& other) {
+    return other.second.tenant == own.tenant && other.second.priority == own.priority;
+  });
+}
+
+void PatienceChecker::AfterStep(const serving::EngineCore& core, Time begin) {
+  core.ForEachTable([this](const serving::Progress& progress, const serving::BlockTable& table) {
+    if (!table.blocks.empty()) Took(progress.request().id);
+  });
+  const auto impatient = [&](const Waiting& w) {
+    return (begin - w.since).seconds() >= patience_seconds_;
+  };
+  for (auto& [number, waiting] : waiting_) {
+    if (!impatient(waiting) || !IsOldest(number)) continue;
+    patient_ += !std::exchange(waiting.patient, true);
+    for (const Waiting& other : admitted_) {
+      if (other.priority > waiting.priority && !impatient(other)) ++waiting.passes;
+    }
+    most_passes_ = std::max(most_passes_, waiting.passes);
+    if (waiting.passes > kMostPasses) {
+      violations_.push_back(absl::StrCat("a request of ", waiting.tenant, " with priority ",
+                                         waiting.priority, " was passed over ", waiting.passes,
+                                         " times after its patience ended"));
+    }
+  }
+  admitted_.clear();
 }
 
 FairnessChecker::FairnessChecker(const Scenario& scenario, Violations* violations)

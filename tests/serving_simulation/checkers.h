@@ -48,6 +48,41 @@ class DeltaChecker {
   uint64_t hash_ = 0;
 };
 
+// Nobody is passed over for ever: whoever has waited max_wait_seconds and is his tenant's oldest of
+// his priority sees nobody admitted of a higher one who has not waited as long. Up to kMostPasses
+// times he may: while a prefix is computed that he can share.
+class PatienceChecker {
+ public:
+  static constexpr int64_t kMostPasses = 8;
+  PatienceChecker(double patience_seconds, Violations* violations)
+      : patience_seconds_(patience_seconds), violations_(*violations) {}
+  void Asked(const serving::GenerationRequest& request, Time at);
+  void Took(const std::string& id) { Leave(id, true); }
+  void Ended(const std::string& id) { Leave(id, false); }
+  // `begin`: when the step was planned.
+  void AfterStep(const serving::EngineCore& core, Time begin);
+  int64_t most_passes() const { return most_passes_; }
+  int64_t patient() const { return patient_; }  // who waited to the end of patience
+
+ private:
+  struct Waiting {
+    std::string tenant;
+    int32_t priority = 0;
+    Time since;
+    int64_t passes = 0;
+    bool patient = false;
+  };
+  void Leave(const std::string& id, bool admitted);
+  bool IsOldest(int64_t number) const;
+
+  double patience_seconds_;
+  Violations& violations_;
+  std::map<int64_t, Waiting> waiting_;  // never admitted, in the order of their coming
+  std::map<std::string, int64_t> number_of_;
+  std::vector<Waiting> admitted_;  // in this step
+  int64_t most_passes_ = 0, patient_ = 0, next_ = 0;
+};
+
 // Service of tenants that all wait from the start, by what the engine holds and delivers: no two
 // differ by more than the U of serving/schedule/fair_queue.h.
 class FairnessChecker {

@@ -141,4 +141,21 @@ Scenario DrawContest(uint64_t seed) {
   return scenario;
 }
 
+Scenario DrawSiege(uint64_t seed) {
+  Random random(seed);
+  Scenario scenario;
+  scenario.seed = seed;
+  scenario.engine = DrawEngine(random);
+  scenario.engine.max_wait_seconds = 0.05 + 0.3 * random.Uniform();
+  scenario.engine.max_waiting = 1'000;
+  Time at{1'000'000};
+  for (int64_t n = 0; n < 250; ++n) {
+    at = at + Duration::Seconds(random.Exponential(0.004));
+    GenerationRequest r = DrawRequest(random, n, scenario.engine, 3);
+    r.priority = n % 25 == 1 ? 0 : static_cast<int32_t>(random.Between(1, 2));
+    scenario.arrivals.push_back({at, std::move(r), {}, 0});
+  }
+  return scenario;
+}
+
 }  // namespace longrun::serving_simulation

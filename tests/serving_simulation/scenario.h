@@ -28,5 +28,7 @@ struct Scenario {
 Scenario DrawScenario(uint64_t seed);
 // Tenants that differ in what they ask for and in how early they come, all with much to do.
 Scenario DrawContest(uint64_t seed);
+// Higher priorities come faster than they can be served, and lower ones among them.
+Scenario DrawSiege(uint64_t seed);
 
 }  // namespace longrun::serving_simulation

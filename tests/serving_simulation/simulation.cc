@@ -22,7 +22,8 @@ class History {
         say_(say),
         executor_(scenario.executor, scenario.seed ^ 0xe4ec, &now_, &outcome_.violations),
         deltas_(&tokenizer_, &outcome_.violations),
-        fairness_(scenario, &outcome_.violations) {
+        fairness_(scenario, &outcome_.violations),
+        patience_(scenario.engine.max_wait_seconds, &outcome_.violations) {
     (void)executor_.AllocateCache(scenario.engine.blocks, scenario.engine.block_tokens,
                                   serving::KvType::kF32);
     const absl::Status valid = scenario.engine.Validate();
@@ -37,7 +38,9 @@ class History {
       if (core_->idle() && now_ < scenario_.arrivals[next_].at) now_ = scenario_.arrivals[next_].at;
       Arrive();
       CancelDue();
+      const Time begin = now_;
       core_->Step();
+      patience_.AfterStep(*core_, begin);
       CheckBlocks(*core_, &outcome_.violations);
       if (scenario_.contest && next_ == scenario_.arrivals.size()) fairness_.AfterStep(*core_);
       if (++outcome_.steps > kMostSteps) outcome_.violations.push_back("no progress");
@@ -84,6 +87,7 @@ class History {
                      r.choices, ", priority ", r.priority));
     ++outcome_.requests;
     deltas_.Asked(r);
+    patience_.Asked(r, arrival.at);
     submission->arrived = arrival.at;
     core_->Submit(*std::move(submission));
     if (arrival.cancelled_after.us > 0) {
@@ -93,6 +97,8 @@ class History {
 
   void Deliver(const Arrival& arrival, const std::string& id, Delta delta) {
     deltas_.Take(id, delta);
+    if (!delta.tokens.empty()) patience_.Took(id);
+    if (delta.last) patience_.Ended(id);
     if (scenario_.contest) fairness_.Generated(id, static_cast<int64_t>(delta.tokens.size()));
     Say(absl::StrCat(
         id, " choice ", delta.choice, ": ", delta.tokens.size(), " tokens",
@@ -160,6 +166,8 @@ class History {
     outcome_.copies = executor_.copies;
     outcome_.drafts_accepted = stats.draft_accepted_total;
     outcome_.virtual_time = now_ - Time{1'000'000};
+    outcome_.patient = patience_.patient();
+    outcome_.most_passes = patience_.most_passes();
     outcome_.largest_unfairness = fairness_.largest_difference() / fairness_.bound();
     outcome_.hash = deltas_.hash();
     for (const int64_t part :
@@ -178,6 +186,7 @@ class History {
   SimulatedExecutor executor_;
   DeltaChecker deltas_;
   FairnessChecker fairness_;
+  PatienceChecker patience_;
   std::unique_ptr<serving::EngineCore> core_;
   size_t next_ = 0;
   std::vector<std::pair<Time, std::string>> due_;

@@ -1,7 +1,7 @@
 // Thousands of histories of the serving engine, each from its seed.
 //
 //   serving_simulation_test                                  the seeds of the test run
-//   serving_simulation_test --seed=N [--contest] [--verbose]   one history
+//   serving_simulation_test --seed=N [--contest|--siege] [--verbose]   one history
 //   serving_simulation_test --first=N --seeds=N              others
 #include <cstdio>
 #include <string>
@@ -16,28 +16,34 @@
 namespace longrun::serving_simulation {
 namespace {
 
+enum Kind { kAny, kContest, kSiege };
+
 struct Flags : SeedFlags {
   Flags() { seeds = 3'000; }
-  bool contest = false;
+  Kind kind = kAny;
 } flags;
 
-std::string Command(uint64_t seed, bool contest) {
-  return absl::StrCat(flags.program, " --seed=", seed, contest ? " --contest" : "", " --verbose");
+std::string Command(uint64_t seed, Kind kind) {
+  return absl::StrCat(flags.program, " --seed=", seed, kind == kContest ? " --contest" : "",
+                      kind == kSiege ? " --siege" : "", " --verbose");
 }
 
-Outcome Play(uint64_t seed, bool contest, const std::function<void(const std::string&)>& say = {}) {
-  LastWords::Prepare(seed, Command(seed, contest));
-  return Simulate(contest ? DrawContest(seed) : DrawScenario(seed), say);
+Outcome Play(uint64_t seed, Kind kind, const std::function<void(const std::string&)>& say = {}) {
+  LastWords::Prepare(seed, Command(seed, kind));
+  return Simulate(kind == kContest ? DrawContest(seed)
+                  : kind == kSiege ? DrawSiege(seed)
+                                   : DrawScenario(seed),
+                  say);
 }
 
 void Print(const std::string& line) { printf("%s\n", line.c_str()); }
 
-bool Report(uint64_t seed, bool contest, const Outcome& outcome) {
+bool Report(uint64_t seed, Kind kind, const Outcome& outcome) {
   if (outcome.violations.empty()) return true;
   std::vector<std::string> some = outcome.violations;
   if (some.size() > 5) some.resize(5);
   ADD_FAILURE() << "seed " << seed << ": " << absl::StrJoin(some, "\n  ")
-                << "\n  to see it again: " << Command(seed, contest);
+                << "\n  to see it again: " << Command(seed, kind);
   return false;
 }
 
@@ -45,8 +51,8 @@ TEST(ServingSimulation, EverySeedGivesEachRequestWhatItWouldHaveAlone) {
   Outcome sum;
   int64_t failed = 0;
   for (uint64_t seed = flags.first; seed < flags.first + flags.seeds && failed < 10; ++seed) {
-    const Outcome outcome = Play(seed, false);
-    if (!Report(seed, false, outcome)) ++failed;
+    const Outcome outcome = Play(seed, kAny);
+    if (!Report(seed, kAny, outcome)) ++failed;
     sum.requests += outcome.requests;
     sum.rejected += outcome.rejected;
     sum.cancelled += outcome.cancelled;
@@ -82,25 +88,38 @@ TEST(ServingSimulation, EverySeedGivesEachRequestWhatItWouldHaveAlone) {
 TEST(ServingSimulation, TenantsThatWaitAreServedAlike) {
   double largest = 0;
   for (uint64_t seed = flags.first; seed < flags.first + flags.seeds / 50 + 1; ++seed) {
-    const Outcome outcome = Play(seed, true);
-    if (!Report(seed, true, outcome)) break;
+    const Outcome outcome = Play(seed, kContest);
+    if (!Report(seed, kContest, outcome)) break;
     largest = std::max(largest, outcome.largest_unfairness);
   }
   Print(absl::StrCat("the largest difference in service was ", 100 * largest, " % of the bound"));
   EXPECT_GT(largest, 0);
 }
 
+TEST(ServingSimulation, NobodyIsPassedOverForEver) {
+  int64_t patient = 0, most_passes = 0;
+  for (uint64_t seed = flags.first; seed < flags.first + flags.seeds / 20 + 1; ++seed) {
+    const Outcome outcome = Play(seed, kSiege);
+    if (!Report(seed, kSiege, outcome)) break;
+    patient += outcome.patient;
+    most_passes = std::max(most_passes, outcome.most_passes);
+  }
+  Print(absl::StrCat(patient, " waited to the end of their patience, and from then on were passed ",
+                     "over ", most_passes, " times at the most"));
+  EXPECT_GT(patient, static_cast<int64_t>(flags.seeds) / 20);
+}
+
 TEST(ServingSimulation, TheSameSeedGivesTheSameHistory) {
   for (uint64_t seed = flags.first; seed < flags.first + flags.seeds;
        seed += flags.seeds / 40 + 1) {
-    EXPECT_EQ(Play(seed, false).hash, Play(seed, false).hash) << "seed " << seed;
+    EXPECT_EQ(Play(seed, kAny).hash, Play(seed, kAny).hash) << "seed " << seed;
   }
 }
 
 int RunOne() {
   setvbuf(stdout, nullptr, _IOLBF, 0);
   const Outcome outcome =
-      Play(flags.first, flags.contest,
+      Play(flags.first, flags.kind,
            flags.verbose ? std::function(Print) : std::function<void(const std::string&)>());
   for (const std::string& violation : outcome.violations) Print("VIOLATION " + violation);
   Print(absl::StrCat("seed ", flags.first, ": ", FormatDuration(outcome.virtual_time), ", ",
@@ -110,10 +129,11 @@ int RunOne() {
 }
 
 bool ParseFlags(int argc, char** argv) {
-  return ParseSeedFlags(argc, argv, &flags, "--contest",
+  return ParseSeedFlags(argc, argv, &flags, "--contest --siege",
                         [](const std::string& flag, const std::string& value) {
-                          flags.contest = flags.contest || flag == "--contest";
-                          return flag == "--contest";
+                          if (flag == "--contest") flags.kind = kContest;
+                          if (flag == "--siege") flags.kind = kSiege;
+                          return flag == "--contest" || flag == "--siege";
                         });
 }
 

@@ -26,7 +26,7 @@ struct EngineConfig {
   int64_t max_step_logits = 512;
 
   LatencyGoals goals;
-  double max_wait_seconds = 30;  // who would wait longer is refused
+  double max_wait_seconds = 30;  // who would wait longer is refused; who did goes first
   int64_t max_waiting = 4096;    // whatever the prediction, as MayWait says: memory is bounded
 
   DraftConfig draft;

@@ -93,6 +93,7 @@ void EngineCore::Submit(Submission submission) {
   sequence->priority = r.priority;
   sequence->request = request->number;
   sequence->tenant = pool_.Tenant(r.tenant);
+  sequence->waiting_since = request->submission.arrived;
   sequence->slots = r.choices;
   sequence->stays = GoesOn(r);
   sequence->all_logits = r.prompt_logprobs && !r.embedding;
@@ -154,6 +155,8 @@ void EngineCore::Plan() {
                              .sequences = config_.max_sequences,
                              .draft_batch = config_.draft_batch,
                              .spare_blocks = static_cast<int64_t>(running_.size())};
+  queue_.Age(clock_(), Duration::Seconds(config_.max_wait_seconds),
+             running_.empty() ? std::numeric_limits<int32_t>::min() : running_.front()->priority);
   PlanStep(limits, &running_, &queue_, &blocks_, &plan_);
 }
 

@@ -45,6 +45,7 @@ void SequenceBlocks::Preempt(Job* job) {
   }
   s.computed = 0;
   s.draft = 0;
+  s.waiting_since = clock_();
   pool_.Release(&s.table);
   queue_.Return(&s);
 }
@@ -104,6 +105,7 @@ Blocks::Demand SequenceBlocks::Look(const Job& job) {
 
 void SequenceBlocks::Admit(Job* job) {
   Sequence& s = SequenceOf(job);
+  s.waited = s.waited + (clock_() - s.waiting_since);
   if (s.held > 0 && SwapIn(&s)) return;
   const int64_t limit = HitLimit(s);
   s.computed = pool_.Take(&s.table, s.tokens, limit) * pool_.block_tokens();

@@ -49,6 +49,27 @@ bool FairQueue::Remove(Job* job) {
   return true;
 }
 
+void FairQueue::Age(Time now, Duration patience, int32_t running) {
+  if (lanes_.empty()) return;
+  const int32_t highest = std::max(running, lanes_.begin()->first);
+  std::vector<Job*> moved;
+  for (const auto& [priority, lane] : lanes_) {
+    if (priority == highest) continue;
+    for (const auto& [tenant, line] : lane.by_tenant) {
+      for (Job* job : line.jobs) {  // the oldest first: mostly one look
+        const Duration waited = job->waited + (now - job->waiting_since);
+        if (ClaimOf(priority, waited, patience) == priority) break;
+        moved.push_back(job);
+      }
+    }
+  }
+  for (Job* job : moved) {
+    LR_CHECK(Remove(job));
+    job->priority = kTopClaim;
+    Insert(job);
+  }
+}
+
 void FairQueue::Forget(Lanes::iterator lane, int32_t tenant, size_t index) {
   Line& line = lane->second.by_tenant.at(tenant);
   std::deque<Job*>& jobs = line.jobs;

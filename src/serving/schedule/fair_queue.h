@@ -12,6 +12,10 @@
 // theorem 4.4 has the cache's tokens in the second term; here more may be admitted than fits to the
 // end, and what does not fit is preempted.)
 //
+// Priorities would let the lowest wait for ever; so whoever has waited `patience` behind a higher
+// one goes to the top, where tenants take turns as anywhere, and stays there: it is not preempted
+// for a priority again.
+//
 // Pure but for its own state; called from the engine's thread.
 #pragma once
 
@@ -37,6 +41,9 @@ class FairQueue {
   void Return(Job* job);
   // One that has gone (cancelled); false where it does not wait.
   bool Remove(Job* job);
+  // Moves those up whose patience is at its end while something higher than they waits, or runs:
+  // `running` is the highest priority that does.
+  void Age(Time now, Duration patience, int32_t running);
   // Service that a tenant was given.
   void Charge(int32_t tenant, double amount) { counters_[tenant] += amount; }
   double counter(int32_t tenant) const;

@@ -54,6 +54,50 @@ TEST(FairQueue, PriorityComesBeforeFairness) {
   EXPECT_EQ(Order(&queue), (std::vector<int64_t>{1, 0}));
 }
 
+TEST(ClaimOf, IsThePriorityUntilPatienceEnds) {
+  const Duration patience = Duration::Seconds(30);
+  EXPECT_EQ(ClaimOf(-3, Duration::Seconds(29.9), patience), -3);
+  EXPECT_EQ(ClaimOf(-3, patience, patience), kTopClaim);
+}
+
+TEST(FairQueue, WhoWaitsTooLongGoesToTheTopAndTenantsTakeTurnsThere) {
+  const Time start{1'000'000};
+  const auto after = [start](double seconds) { return start + Duration::Seconds(seconds); };
+  std::vector<Job> jobs = {MakeJob(0, 1),    MakeJob(1, 1),    MakeJob(2, 2, -1),
+                           MakeJob(3, 1, 5), MakeJob(4, 3, 5), MakeJob(5, 2, -1)};
+  FairQueue queue;
+  for (Job& job : jobs) {
+    job.waiting_since = after(static_cast<double>(job.request));
+    queue.Arrive(&job);
+  }
+  const Duration patience = Duration::Seconds(10);
+  queue.Age(after(9.9), patience, 0);
+  EXPECT_EQ(jobs[0].priority, 0);
+  jobs[5].waited =
+      Duration::Seconds(9);  // before it was preempted; but it is not its line's oldest
+  queue.Age(after(11.5), patience, 0);
+  for (const size_t i : {0, 1}) EXPECT_EQ(jobs[i].priority, kTopClaim) << i;
+  EXPECT_EQ(jobs[2].priority, -1);
+  queue.Age(after(14), patience, 0);
+  EXPECT_EQ(jobs[3].priority, kTopClaim);  // 5 is no longer the highest
+  EXPECT_EQ(jobs[2].priority, kTopClaim);
+  EXPECT_EQ(jobs[5].priority, kTopClaim);
+  EXPECT_EQ(Order(&queue, 10), (std::vector<int64_t>{0, 2, 4, 1, 5, 3}));
+}
+
+TEST(FairQueue, WhereNothingIsHigherNobodyIsMovedUp) {
+  Job a = MakeJob(0, 1), b = MakeJob(1, 2);
+  FairQueue queue;
+  queue.Arrive(&a);
+  queue.Arrive(&b);
+  queue.Charge(1, 10);
+  queue.Age(Time{} + Duration::Hours(1), Duration::Seconds(1), 0);
+  EXPECT_EQ(a.priority, 0);
+  queue.Age(Time{} + Duration::Hours(1), Duration::Seconds(1), /*running=*/7);
+  EXPECT_EQ(a.priority, kTopClaim);
+  EXPECT_EQ(Order(&queue), (std::vector<int64_t>{1, 0}));
+}
+
 TEST(FairQueue, IdlenessEarnsNoCredit) {
   Job a = MakeJob(0, 1), b = MakeJob(1, 2);
   FairQueue queue;

@@ -4,6 +4,9 @@
 
 #include <compare>
 #include <cstdint>
+#include <limits>
+
+#include "base/time.h"
 
 namespace longrun::serving {
 
@@ -20,6 +23,8 @@ struct Job {
   bool all_logits = false;  // wants logits for every token (prompt logprobs)
   bool generating = false;  // the prompt was computed once: what is known beyond it was sampled
   int64_t held = 0;         // while waiting: tokens whose keys and values are swapped out
+  Time waiting_since;       // while waiting
+  Duration waited;          // before that: it was admitted and preempted
 
   int64_t remaining() const { return known - computed; }
   // Places among those that run, once the prompt is read.
@@ -27,6 +32,12 @@ struct Job {
   // Every token but the newest is computed: the next step makes a token.
   bool decodes() const { return generating && computed > 0 && remaining() == 1; }
 };
+
+// Nothing goes before who has waited so long that patience is at its end, whatever the priorities.
+inline constexpr int32_t kTopClaim = std::numeric_limits<int32_t>::max();
+inline int32_t ClaimOf(int32_t priority, Duration waited, Duration patience) {
+  return waited >= patience ? kTopClaim : priority;
+}
 
 // Whether `a` has the better claim: priority, then age.
 inline bool Before(const Job& a, const Job& b) {
