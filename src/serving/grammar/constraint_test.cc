@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/random.h"
+#include "serving/grammar/machine.h"
 #include "serving/grammar/schema_validator_for_tests.h"
 #include "serving/grammar/walks_for_tests.h"
 
@@ -318,6 +319,37 @@ TEST(Constraint, WhatIsGivenUpDoesNotDependOnOthers) {
     ASSERT_EQ(one->Accept(Trained().ByteToken(static_cast<uint8_t>(c))),
               other->Accept(Trained().ByteToken(static_cast<uint8_t>(c))));
   }
+}
+
+// Of a mask's work only a part is bytes: what a state comes to without one counts as well.
+TEST(Constraint, AMaskIsBoundedWorkWhateverTheGrammar) {
+  GrammarBuilder builder;
+  const auto root = builder.NewRule();
+  // Each byte leads to the next of twelve ladders of empty edges, of which none can be spared.
+  constexpr int kLadders = 12, kRungs = 4'000;
+  std::vector<StateId> ladders = {root.start};
+  for (int i = 1; i < kLadders; ++i) ladders.push_back(builder.NewState());
+  for (int i = 0; i < kLadders; ++i) {
+    const StateId any = builder.NewState();
+    builder.Bytes(any, 0, 255, ladders[static_cast<size_t>((i + 1) % kLadders)]);
+    StateId rung = ladders[static_cast<size_t>(i)];
+    for (int n = 0; n < kRungs; ++n) {
+      const StateId next = builder.NewState();
+      builder.Empty(rung, any);
+      builder.Empty(rung, next);
+      rung = next;
+    }
+    builder.Bytes(rung, '!', '!', root.end);
+  }
+  const auto grammar = std::move(builder).Build(root.id);
+  ASSERT_TRUE(grammar.ok());
+  const TokenTree tokens(Trained());
+  Machine machine(*grammar, tokens);
+  Machine::Place place = machine.Step(machine.start(), 'a');
+  ASSERT_NE(place, Machine::kNowhere);
+  const int64_t before = machine.work();
+  machine.Mask(place);
+  EXPECT_LT(machine.work() - before, 2'500'000);
 }
 
 // Two ways for each step of a recursion: 2^depth readings, of which some are given up, and a text

@@ -29,23 +29,33 @@ struct Grammar {
     uint8_t high = 0;
   };
   struct State {
-    std::vector<Edge> edges;
-    bool end = false;  // of its rule
+    uint32_t first_edge = 0, end_edge = 0;  // in `edges`
     // So many characters of a string may come here, whichever they are, and nothing but those or
     // the string's end; kNever: any number; -1: this is no such place.
     int32_t free_characters = -1;
     // Frames that any way from here to the rule's end needs; kNever: there is no way.
     int32_t frames = kNever;
+    bool end = false;  // of its rule
   };
   std::vector<State> states;
+  std::vector<Edge> edges;
   std::vector<StateId> starts;  // of each rule
   RuleId root = 0;
+
+  std::span<const Edge> EdgesOf(const State& state) const {
+    return std::span(edges).subspan(state.first_edge, state.end_edge - state.first_edge);
+  }
+  int64_t bytes() const {
+    return static_cast<int64_t>(states.size() * sizeof(State) + edges.size() * sizeof(Edge) +
+                                starts.size() * sizeof(StateId));
+  }
 };
 
 // Builds a grammar edge by edge. Over `kMostStates` states it keeps none and says so at the end.
+// What is built has neither states that lead nowhere nor such as merely lead on to one other.
 class GrammarBuilder {
  public:
-  static constexpr size_t kMostStates = 100'000;
+  static constexpr size_t kMostStates = 50'000;
 
   struct Rule {
     RuleId id;
@@ -63,14 +73,24 @@ class GrammarBuilder {
   void Literal(StateId from, std::string_view bytes, StateId to);
   void SetFreeCharacters(StateId state, int32_t count);
 
-  bool full() const { return grammar_.states.size() >= kMostStates; }
+  bool full() const { return states_.size() >= kMostStates; }
   // InvalidArgument where it is too large, or where no text of `root` ends.
   absl::StatusOr<Grammar> Build(RuleId root) &&;
 
  private:
+  struct Draft {
+    std::vector<Grammar::Edge> edges;
+    bool end = false;
+    int32_t free_characters = -1;
+    int32_t frames = kNever;
+  };
+  Draft& At(StateId state) { return states_[static_cast<size_t>(state)]; }
   void CountFrames();
+  void Contract();
+  Grammar Number(RuleId root);
 
-  Grammar grammar_;
+  std::vector<Draft> states_;
+  std::vector<StateId> starts_;  // of each rule
 };
 
 }  // namespace longrun::serving

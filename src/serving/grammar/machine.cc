@@ -16,7 +16,7 @@ constexpr size_t kMostPlaces = 4096;
 constexpr size_t kMostNodes = 1 << 16;
 constexpr size_t kMostSteps = 1 << 18;
 constexpr size_t kMostMasks = 128;
-// Of one mask: stacks stepped. Some 40 ms at the worst.
+// Of one mask: stacks stepped, and what they come to without a byte.
 constexpr int64_t kMostWork = 1'000'000;
 
 }  // namespace
@@ -72,6 +72,7 @@ void Machine::Reach(NodeId first, Configuration* configuration) {
   while (!todo.empty() && configuration->nodes.size() < kMostReadings) {
     const NodeId node = todo.back();
     todo.pop_back();
+    ++work_;
     if (reached_at_[static_cast<size_t>(node)] == round_) continue;
     reached_at_[static_cast<size_t>(node)] = round_;
     const NodeId below = nodes_[static_cast<size_t>(node)].below;
@@ -81,7 +82,8 @@ void Machine::Reach(NodeId first, Configuration* configuration) {
     if (state.end && below < 0) configuration->may_end = true;
     if (state.end && below >= 0) todo.push_back(below);
     bool has_bytes = false;
-    for (auto edge = state.edges.rbegin(); edge != state.edges.rend(); ++edge) {
+    const auto edges = grammar_.EdgesOf(state);
+    for (auto edge = edges.rbegin(); edge != edges.rend(); ++edge) {
       if (edge->rule == Grammar::kBytes) {
         has_bytes = true;
       } else if (edge->rule == Grammar::kEmpty) {
@@ -112,7 +114,7 @@ Machine::Place Machine::Compute(Place place, uint8_t byte) {
   std::vector<NodeId> targets;
   for (const NodeId node : At(place).nodes) {
     const NodeId below = nodes_[static_cast<size_t>(node)].below;
-    for (const Grammar::Edge& edge : StateOf(node).edges) {
+    for (const Grammar::Edge& edge : EdgesOf(node)) {
       if (edge.rule == Grammar::kBytes && edge.low <= byte && byte <= edge.high) {
         targets.push_back(Intern(edge.target, below));
       }
@@ -142,7 +144,7 @@ bool Machine::OnlyFree(const Configuration& configuration, NodeId free) const {
     const Node& node = nodes_[static_cast<size_t>(id)];
     if (node.below < 0) return false;
     const Node& caller = nodes_[static_cast<size_t>(node.below)];
-    const auto& edges = StateOf(free).edges;
+    const auto edges = EdgesOf(free);
     const bool is_its_call =
         caller.below == string.below &&
         std::any_of(edges.begin(), edges.end(), [&](const Grammar::Edge& edge) {
@@ -175,13 +177,13 @@ void Machine::AllowPlain(Place place, std::vector<uint32_t>* mask, bool* all_pla
 }
 
 void Machine::Walk(Place place, std::span<const TokenNode> tree, std::vector<uint32_t>* mask) {
-  int64_t work = 0;
+  const int64_t begin = work_;
   // Where the bytes so far lead: [depth] before a node's byte.
   std::vector<Place> places(1, place);
   const auto visit = [&](size_t i) {
     const TokenNode& node = tree[i];
     const Place from = places[node.depth];
-    work += static_cast<int64_t>(At(from).nodes.size());
+    work_ += static_cast<int64_t>(At(from).nodes.size());
     const Place next = Step(from, node.byte);
     if (next == kNowhere) return node.end;
     if (node.token >= 0) {
@@ -191,8 +193,9 @@ void Machine::Walk(Place place, std::span<const TokenNode> tree, std::vector<uin
     places[node.depth + 1u] = next;
     return static_cast<uint32_t>(i) + 1;
   };
-  for (uint32_t i = 0; i < tree.size(); i = tree[i].end) visit(i);  // single bytes first
-  for (uint32_t i = 0; i < tree.size() && work < kMostWork;) i = visit(i);
+  // Single bytes first.
+  for (uint32_t i = 0; i < tree.size() && work_ - begin < 2 * kMostWork; i = tree[i].end) visit(i);
+  for (uint32_t i = 0; i < tree.size() && work_ - begin < kMostWork;) i = visit(i);
 }
 
 const std::vector<uint32_t>& Machine::Mask(Place place) {

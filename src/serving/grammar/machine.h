@@ -42,6 +42,9 @@ class Machine {
   // bytes are looked at first and the last tokens are left out.
   const std::vector<uint32_t>& Mask(Place place);
 
+  // What was looked at so far; of one mask, some 2 million at the most.
+  int64_t work() const { return work_; }
+
   // Remembers so much that it should be begun anew.
   bool IsFull() const;
   Stacks Export(Place place) const;
@@ -66,6 +69,9 @@ class Machine {
 
   const Configuration& At(Place place) const { return places_[static_cast<size_t>(place)]; }
   const Grammar::State& StateOf(NodeId node) const;
+  std::span<const Grammar::Edge> EdgesOf(NodeId node) const {
+    return grammar_.EdgesOf(StateOf(node));
+  }
   NodeId Intern(StateId state, NodeId below);
   bool Precedes(NodeId a, NodeId b) const;
   void Reach(NodeId node, Configuration* configuration);
@@ -85,6 +91,7 @@ class Machine {
   absl::flat_hash_map<Place, std::vector<uint32_t>> masks_;
   std::vector<uint32_t> reached_at_;  // by node: the last Reach round that met it
   uint32_t round_ = 0;
+  int64_t work_ = 0;  // nodes looked at
   Place start_ = 0;
 };
 

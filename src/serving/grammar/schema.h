@@ -15,7 +15,7 @@
 namespace longrun::serving {
 
 // InvalidArgument names the place as a JSON pointer ("#/properties/a/not: …"). Time and memory are
-// bounded, whatever the schema: it has at most 64 KiB, 10,000 parts and 100,000 states.
+// bounded, whatever the schema: it has at most 64 KiB, 10,000 parts and 50,000 states.
 absl::StatusOr<Grammar> CompileSchema(std::string_view schema);
 
 // Any JSON object.

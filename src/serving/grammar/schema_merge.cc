@@ -9,6 +9,21 @@ namespace longrun::serving {
 namespace {
 
 constexpr int kMostMerges = 500;
+constexpr size_t kMostWork = 300'000;  // values copied and compared: a tenth of a second
+constexpr size_t kNamesInOne = 16;     // looking so many names up is like one of them
+
+size_t ValuesIn(const Schema& schema) {
+  size_t count = 1;
+  if (schema.is_structured()) {
+    for (const Schema& value : schema) count += ValuesIn(value);
+  }
+  return count;
+}
+
+size_t PropertiesOf(const Schema& schema) {
+  const auto found = schema.find("properties");
+  return found == schema.end() ? 0 : found->size();
+}
 
 template <class... T>
 absl::Status Refuse(const std::string& where, fmt::format_string<T...> format, T&&... values) {
@@ -93,10 +108,17 @@ absl::StatusOr<Schema> SchemaMerger::Flatten(const Schema& schema, const std::st
   return merged;
 }
 
+absl::Status SchemaMerger::Charge(const Schema& a, const Schema& b, const std::string& where) {
+  work_ += ValuesIn(a) + ValuesIn(b) + PropertiesOf(a) * PropertiesOf(b) / kNamesInOne;
+  if (work_ <= kMostWork) return absl::OkStatus();
+  return Refuse(where, "the merges of allOf, $ref and anyOf so far are too large together");
+}
+
 absl::StatusOr<Schema> SchemaMerger::Merge(const Schema& a, const Schema& b,
                                            const std::string& where) {
   if (a == true || b == false) return b;
   if (b == true || a == false) return a;
+  LR_RETURN_IF_ERROR(Charge(a, b, where));
   Schema part = b;
   // A part that is a mere $ref becomes what it refers to.
   while (part.is_object() && part.contains("$ref")) {
@@ -106,6 +128,7 @@ absl::StatusOr<Schema> SchemaMerger::Merge(const Schema& a, const Schema& b,
     part = *target;
   }
   LR_ASSIGN_OR_RETURN(part, Flatten(part, where));
+  LR_RETURN_IF_ERROR(Charge(a, part, where));
   if (part == true) return a;
   if (part == false) return part;
   if (!part.is_object()) return Refuse(where, "a schema is an object, true or false");

@@ -26,11 +26,13 @@ class SchemaMerger {
   absl::StatusOr<Schema> Merge(const Schema& a, const Schema& b, const std::string& where);
 
  private:
+  absl::Status Charge(const Schema& a, const Schema& b, const std::string& where);
   absl::Status MergeKeyword(const std::string& keyword, const Schema& theirs,
                             const std::string& where, Schema* into);
 
   const Schema& root_;
   int merges_ = 0;
+  size_t work_ = 0;
 };
 
 }  // namespace longrun::serving

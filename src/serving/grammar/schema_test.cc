@@ -129,6 +129,32 @@ TEST(Schema, ReadsWhatTheSchemaSays) {
   }
 }
 
+// Two lots of 750 properties, 240 times over.
+std::string ManyLargeMerges() {
+  Json schema = {
+      {"$defs",
+       {{"a", {{"properties", Json::object()}}}, {"b", {{"properties", Json::object()}}}}}};
+  for (int i = 0; i < 1'500; ++i) {
+    schema["$defs"][i % 2 == 0 ? "a" : "b"]["properties"]["p" + std::to_string(i)] = true;
+  }
+  for (int i = 0; i < 240; ++i) {
+    schema["allOf"].push_back({{"$ref", i % 2 == 0 ? "#/$defs/a" : "#/$defs/b"}});
+  }
+  return schema.dump();
+}
+
+TEST(Schema, StatesThatMerelyLeadOnAreNotKept) {
+  const auto states = [](const char* pattern) {
+    const auto grammar = CompileSchema(Json({{"type", "string"}, {"pattern", pattern}}).dump());
+    EXPECT_TRUE(grammar.ok()) << pattern << ": " << grammar.status();
+    return grammar.ok() ? grammar->states.size() : 0;
+  };
+  for (const char* pattern :
+       {"^(.((){1000}){6}){3}$", "^(.((|){1000}){3}){3}$", "^(.(()*){1000}([]?){1000}){3}$"}) {
+    EXPECT_EQ(states(pattern), states("^...$")) << pattern;
+  }
+}
+
 TEST(Schema, WhatIsNotReadIsRefusedByItsPlace) {
   const auto compiler = ConstraintCompiler::Make(Trained());
   std::string many = R"({"anyOf":[)";
@@ -185,6 +211,7 @@ TEST(Schema, WhatIsNotReadIsRefusedByItsPlace) {
        "#/allOf/1: schemas with additionalProperties"},
       {R"({"enum":["a"],"minLength":2})", "#/minLength: not supported beside"},
       {many + "]}", "#/anyOf: more than 100"},
+      {ManyLargeMerges(), "too large together"},
       {"\"" + std::string(70'000, ' ') + "\"", "at most 65536"},
   };
   for (const auto& [schema, message] : cases) {
