@@ -42,14 +42,19 @@ EngineCore::EngineCore(const EngineConfig& config, Executor* executor,
 
 EngineCore::~EngineCore() = default;
 
+absl::Status EngineCore::Check(const GenerationRequest& request) const {
+  return CheckRequest(request, config_, executor_.shape(), vocab_size_);
+}
+
 absl::StatusOr<Submission> EngineCore::Prepare(GenerationRequest request, OnDelta on_delta) const {
-  LR_RETURN_IF_ERROR(CheckRequest(request, config_, executor_.shape(), vocab_size_));
+  LR_RETURN_IF_ERROR(Check(request));
   Submission submission;
   if (request.format.kind != FormatKind::kText && !request.embedding) {
     if (compiler_ == nullptr) {
       return absl::InvalidArgumentError("this server does not constrain the format of its text");
     }
     LR_ASSIGN_OR_RETURN(submission.constraint, compiler_->Compile(request.format));
+    request.format.json_schema = {};  // it would wait with the request
   }
   submission.request = std::move(request);
   submission.on_delta = std::move(on_delta);

@@ -3,8 +3,8 @@
 // outlive it. Time comes from a clock that is handed in: the machine's, or a virtual one that the
 // executor of a simulation moves on.
 //
-// Prepare and RefusalFor may be called from any thread. All else, deltas included, belongs to one
-// thread at a time. A delta's receiver may call Cancel and nothing else.
+// Check, Prepare and RefusalFor may be called from any thread. All else, deltas included, belongs
+// to one thread at a time. A delta's receiver may call Cancel and nothing else.
 #pragma once
 
 #include <functional>
@@ -37,7 +37,9 @@ class EngineCore {
   EngineCore(const EngineCore&) = delete;
   EngineCore& operator=(const EngineCore&) = delete;
 
-  // Whether the request can be done at all, its constraint compiled.
+  // Whether the request can be done at all.
+  absl::Status Check(const GenerationRequest& request) const;
+  // That, and its constraint compiled.
   absl::StatusOr<Submission> Prepare(GenerationRequest request, OnDelta on_delta) const;
   // Whether such a newcomer would wait too long behind such a backlog.
   absl::Status RefusalFor(const Waiting& newcomer, const Backlog& backlog) const;

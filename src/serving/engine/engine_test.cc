@@ -290,6 +290,41 @@ TEST_F(EngineTest, WhoWasTakenUpStillWaitsAndIsCounted) {
   executor_.Hold(false);
 }
 
+// Counts what it is asked to compile.
+class CountingCompiler final : public ConstraintCompiler {
+ public:
+  absl::StatusOr<std::shared_ptr<const Constraint>> Compile(const Format&) override {
+    ++compiled;
+    return absl::ResourceExhaustedError("no memory for schemas");
+  }
+  int compiled = 0;
+};
+
+TEST_F(EngineTest, NothingIsCompiledForWhoIsRefused) {
+  CountingCompiler compiler;
+  EngineConfig config;
+  config.blocks = 10'000;
+  config.max_waiting = 1;
+  engine_.reset();
+  engine_ = *MakeEngine(config, &executor_, &tokenizer_, &compiler);
+  const auto submit = [&](int64_t max_tokens) {
+    GenerationRequest request = Ask("schema", max_tokens);
+    request.format.kind = FormatKind::kJsonSchema;
+    return engine_->Submit(request, received_.Receiver()).code();
+  };
+  EXPECT_EQ(submit(5), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(compiler.compiled, 1);
+  EXPECT_EQ(engine_->Stats().rejected_total, 1);
+  executor_.Hold(true);
+  ASSERT_TRUE(engine_->Submit(Ask("other", 10), received_.Receiver()).ok());
+  EXPECT_EQ(submit(5), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(submit(-1), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(compiler.compiled, 1);
+  EXPECT_EQ(engine_->Stats().rejected_total, 2);
+  executor_.Hold(false);
+  engine_.reset();  // before the compiler
+}
+
 TEST_F(EngineTest, AReceiverMayCancel) {
   std::atomic<bool> ended = false;
   ASSERT_TRUE(engine_

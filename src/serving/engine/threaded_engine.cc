@@ -49,26 +49,25 @@ class ThreadedEngine final : public Engine {
   }
 
   absl::Status Submit(GenerationRequest request, OnDelta on_delta) override {
+    LR_RETURN_IF_ERROR(core_.Check(request));
     const std::string id = request.id;
-    LR_ASSIGN_OR_RETURN(Submission submission,
-                        core_.Prepare(std::move(request), std::move(on_delta)));
-    submission.arrived = clock_.Now();
-    const Waiting waiting = WaitingOf(submission.request);
+    const Waiting waiting = WaitingOf(request);
+    {  // before the work of compiling
+      std::lock_guard lock(mutex_);
+      LR_RETURN_IF_ERROR(Refusal(id, waiting));
+    }
+    absl::StatusOr<Submission> submission = core_.Prepare(std::move(request), std::move(on_delta));
     {
       std::lock_guard lock(mutex_);
-      if (draining_ || stopping_) return absl::UnavailableError("the engine is stopping");
-      if (under_way_.contains(id)) {
-        return absl::InvalidArgumentError(absl::StrCat("request ", id, " is under way already"));
-      }
-      if (absl::Status refusal = core_.RefusalFor(waiting, backlog_); !refusal.ok()) {
-        ++rejected_;
-        return refusal;
-      }
+      if (absl::IsResourceExhausted(submission.status())) ++rejected_;
+      LR_RETURN_IF_ERROR(submission.status());
+      LR_RETURN_IF_ERROR(Refusal(id, waiting));
+      submission->arrived = clock_.Now();
       if (!HasWork()) last_progress_ = clock_.Now();
       under_way_.insert(id);
       backlog_.Add(waiting);
       mailed_.push_back(waiting);
-      mailbox_.push_back({.submission = std::move(submission)});
+      mailbox_.push_back({.submission = *std::move(submission)});
     }
     wake_.notify_all();
     return absl::OkStatus();
@@ -108,6 +107,16 @@ class ThreadedEngine final : public Engine {
     std::optional<Submission> submission;
     std::string cancel;
   };
+
+  absl::Status Refusal(const std::string& id, const Waiting& waiting) {
+    if (draining_ || stopping_) return absl::UnavailableError("the engine is stopping");
+    if (under_way_.contains(id)) {
+      return absl::InvalidArgumentError(absl::StrCat("request ", id, " is under way already"));
+    }
+    const absl::Status refusal = core_.RefusalFor(waiting, backlog_);
+    if (!refusal.ok()) ++rejected_;
+    return refusal;
+  }
 
   bool HasWork() const { return !under_way_.empty(); }
 
@@ -168,7 +177,7 @@ class ThreadedEngine final : public Engine {
   }
 
   const SteadyClock clock_;
-  EngineCore core_;                 // of the thread, but for Prepare and RefusalFor
+  EngineCore core_;                 // of the thread, but for Check, Prepare and RefusalFor
   std::vector<std::string> ended_;  // of the thread
   double overhead_ = 0;             // of the thread
 

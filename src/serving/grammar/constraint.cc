@@ -1,6 +1,7 @@
 #include "serving/grammar/constraint.h"
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <utility>
 
@@ -12,15 +13,44 @@
 namespace longrun::serving {
 namespace {
 
+// Bytes of grammars that somebody holds.
+class Account {
+ public:
+  explicit Account(int64_t most) : most_(most) {}
+  absl::Status Take(int64_t bytes) {
+    if (held_.fetch_add(bytes) + bytes <= most_) return absl::OkStatus();
+    Return(bytes);
+    return absl::ResourceExhaustedError(
+        "the JSON schemas of requests under way take all memory that there is for them; try again");
+  }
+  void Return(int64_t bytes) { held_.fetch_sub(bytes); }
+
+ private:
+  const int64_t most_;
+  std::atomic<int64_t> held_ = 0;
+};
+
+// A grammar, its bytes in the account while it lives.
+struct HeldGrammar {
+  HeldGrammar(Grammar of, int64_t bytes_taken, std::shared_ptr<Account> from)
+      : grammar(std::move(of)), bytes(bytes_taken), account(std::move(from)) {}
+  HeldGrammar(const HeldGrammar&) = delete;
+  HeldGrammar& operator=(const HeldGrammar&) = delete;
+  ~HeldGrammar() { account->Return(bytes); }
+
+  const Grammar grammar;
+  const int64_t bytes;
+  const std::shared_ptr<Account> account;
+};
+
 // What all states of a constraint share: the grammar, and a machine that is made anew once it
-// remembers too much. Nothing is shared between constraints: what one caller's schema cost must not
-// show in another's time.
+// remembers too much.
 class GrammarConstraint final : public Constraint,
                                 public std::enable_shared_from_this<GrammarConstraint> {
  public:
   GrammarConstraint(const model::Tokenizer& tokenizer, std::shared_ptr<const TokenTree> tokens,
-                    Grammar grammar)
-      : tokenizer_(tokenizer), tokens_(std::move(tokens)), grammar_(std::move(grammar)) {
+                    std::shared_ptr<const HeldGrammar> held)
+      : tokenizer_(tokenizer), tokens_(std::move(tokens)), held_(std::move(held)) {
     Renew();
   }
   std::unique_ptr<ConstraintState> Start() const override;
@@ -36,7 +66,7 @@ class GrammarConstraint final : public Constraint,
     return shared_;
   }
   void Renew() const {
-    auto fresh = std::make_shared<Shared>(grammar_, *tokens_);
+    auto fresh = std::make_shared<Shared>(held_->grammar, *tokens_);
     const std::lock_guard lock(mutex_);
     shared_ = std::move(fresh);
   }
@@ -45,7 +75,7 @@ class GrammarConstraint final : public Constraint,
  private:
   const model::Tokenizer& tokenizer_;
   std::shared_ptr<const TokenTree> tokens_;
-  Grammar grammar_;
+  std::shared_ptr<const HeldGrammar> held_;
   mutable std::mutex mutex_;  // of shared_
   mutable std::shared_ptr<Shared> shared_;
 };
@@ -128,35 +158,45 @@ std::unique_ptr<ConstraintState> GrammarConstraint::Start() const {
 
 class GrammarCompiler final : public ConstraintCompiler {
  public:
-  explicit GrammarCompiler(const model::Tokenizer& tokenizer)
-      : tokenizer_(tokenizer), tokens_(std::make_shared<TokenTree>(tokenizer)) {
-    object_ = std::make_shared<GrammarConstraint>(tokenizer_, tokens_, ObjectGrammar());
-  }
+  GrammarCompiler(const model::Tokenizer& tokenizer, int64_t most_bytes)
+      : tokenizer_(tokenizer),
+        tokens_(std::make_shared<TokenTree>(tokenizer)),
+        account_(std::make_shared<Account>(most_bytes)),
+        object_(std::make_shared<HeldGrammar>(ObjectGrammar(), 0, account_)) {}
 
   absl::StatusOr<std::shared_ptr<const Constraint>> Compile(const Format& format) override {
     switch (format.kind) {
       case FormatKind::kText:
         return std::shared_ptr<const Constraint>();
       case FormatKind::kJsonObject:
-        return std::shared_ptr<const Constraint>(object_);
+        return Constrained(object_);
       case FormatKind::kJsonSchema:
         break;
     }
+    LR_RETURN_IF_ERROR(account_->Take(1));  // before there is any work
+    account_->Return(1);
     LR_ASSIGN_OR_RETURN(Grammar grammar, CompileSchema(format.json_schema));
-    return std::shared_ptr<const Constraint>(
-        std::make_shared<GrammarConstraint>(tokenizer_, tokens_, std::move(grammar)));
+    const int64_t bytes = grammar.bytes();
+    LR_RETURN_IF_ERROR(account_->Take(bytes));
+    return Constrained(std::make_shared<HeldGrammar>(std::move(grammar), bytes, account_));
   }
 
  private:
+  std::shared_ptr<const Constraint> Constrained(std::shared_ptr<const HeldGrammar> held) {
+    return std::make_shared<GrammarConstraint>(tokenizer_, tokens_, std::move(held));
+  }
+
   const model::Tokenizer& tokenizer_;
   std::shared_ptr<const TokenTree> tokens_;
-  std::shared_ptr<const Constraint> object_;
+  std::shared_ptr<Account> account_;
+  std::shared_ptr<const HeldGrammar> object_;
 };
 
 }  // namespace
 
-std::unique_ptr<ConstraintCompiler> ConstraintCompiler::Make(const model::Tokenizer& tokenizer) {
-  return std::make_unique<GrammarCompiler>(tokenizer);
+std::unique_ptr<ConstraintCompiler> ConstraintCompiler::Make(const model::Tokenizer& tokenizer,
+                                                             int64_t most_bytes) {
+  return std::make_unique<GrammarCompiler>(tokenizer, most_bytes);
 }
 
 }  // namespace longrun::serving

@@ -1,7 +1,8 @@
 // Which tokens may come next so that the text is JSON, or JSON that a schema allows.
 //
 // A ConstraintCompiler holds what depends on the vocabulary alone; any thread may use it. A
-// Constraint never changes and is shared; a ConstraintState belongs to one choice.
+// Constraint never changes and is shared by the choices of its request alone: what one caller's
+// text cost must not show in another's time. A ConstraintState belongs to one choice.
 #pragma once
 
 #include <cstdint>
@@ -36,11 +37,15 @@ class Constraint {
 
 class ConstraintCompiler {
  public:
+  // Of all constraints that somebody holds, those of waiting requests as well.
+  static constexpr int64_t kMostBytes = 128 << 20;
   // The tokenizer outlives it.
-  static std::unique_ptr<ConstraintCompiler> Make(const model::Tokenizer& tokenizer);
+  static std::unique_ptr<ConstraintCompiler> Make(const model::Tokenizer& tokenizer,
+                                                  int64_t most_bytes = kMostBytes);
   virtual ~ConstraintCompiler() = default;
   // Null for plain text. InvalidArgument names the place in the schema (as a JSON pointer) and what
   // is wrong or not supported there; time and memory are bounded whatever the schema.
+  // ResourceExhausted while those of others hold `most_bytes`.
   virtual absl::StatusOr<std::shared_ptr<const Constraint>> Compile(const Format& format) = 0;
 };
 

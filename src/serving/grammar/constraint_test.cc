@@ -5,6 +5,7 @@
 
 #include "base/random.h"
 #include "serving/grammar/machine.h"
+#include "serving/grammar/schema.h"
 #include "serving/grammar/schema_validator_for_tests.h"
 #include "serving/grammar/walks_for_tests.h"
 
@@ -350,6 +351,33 @@ TEST(Constraint, AMaskIsBoundedWorkWhateverTheGrammar) {
   const int64_t before = machine.work();
   machine.Mask(place);
   EXPECT_LT(machine.work() - before, 2'500'000);
+}
+
+TEST(Constraint, WhatWaitsHoldsBoundedMemory) {
+  const Format format{FormatKind::kJsonSchema, R"({"type":"string","maxLength":10000})"};
+  const int64_t bytes = CompileSchema(format.json_schema)->bytes();
+  EXPECT_GT(bytes, 300'000);
+  EXPECT_LT(bytes, 1'000'000);
+  const auto compiler = ConstraintCompiler::Make(Trained(), 2 * bytes);
+  auto one = compiler->Compile(format), two = compiler->Compile(format);
+  EXPECT_TRUE(one.ok());
+  EXPECT_TRUE(two.ok());
+  EXPECT_EQ(compiler->Compile(format).status().code(), absl::StatusCode::kResourceExhausted);
+  // Before it is looked at.
+  EXPECT_EQ(compiler->Compile({FormatKind::kJsonSchema, "{"}).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(compiler->Compile({FormatKind::kJsonObject}).ok());
+  const auto state = (*one)->Start();  // a choice under way holds it as well
+  one = absl::CancelledError();
+  EXPECT_FALSE(compiler->Compile(format).ok());
+  two = absl::CancelledError();
+  EXPECT_TRUE(compiler->Compile(format).ok());
+}
+
+TEST(Constraint, RequestsInObjectModeShareNothingThatRemembers) {
+  const auto compiler = ConstraintCompiler::Make(Trained());
+  EXPECT_NE(*compiler->Compile({FormatKind::kJsonObject}),
+            *compiler->Compile({FormatKind::kJsonObject}));
 }
 
 // Two ways for each step of a recursion: 2^depth readings, of which some are given up, and a text
