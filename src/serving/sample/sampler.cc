@@ -19,7 +19,8 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr int kMostRefused = 100;  // tokens, in the choice of one
 
 absl::Status NothingMayFollow() {
-  return absl::FailedPreconditionError("no token may follow by the format");
+  return absl::InvalidArgumentError(
+      "no token may follow by the format; a wider schema, or other logit_bias, leaves more");
 }
 
 // Rows that live for one call: of the thread rather than of each of thousands of choices.

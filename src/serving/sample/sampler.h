@@ -28,7 +28,8 @@ class Sampler {
   Sampler& operator=(Sampler&&) noexcept;
 
   // The next token given logits [vocab_size], and takes it as generated.
-  // FailedPrecondition: the constraint allows no token, or the logits are not numbers.
+  // InvalidArgument: the constraint allows no token, which is the request's doing.
+  // FailedPrecondition: the logits are not numbers.
   absl::StatusOr<Sampled> Next(std::span<const float> logits);
 
   // Speculation: `logits` [draft.size() + 1, vocab_size] follow the last token and each of the
