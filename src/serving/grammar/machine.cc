@@ -12,10 +12,10 @@ namespace longrun::serving {
 namespace {
 
 constexpr size_t kMostReadings = 128;
-constexpr size_t kMostPlaces = 4096;
-constexpr size_t kMostNodes = 1 << 16;
-constexpr size_t kMostSteps = 1 << 18;
-constexpr size_t kMostMasks = 128;
+constexpr size_t kMostPlaces = 1024;
+constexpr size_t kMostNodes = 1 << 14;
+constexpr size_t kMostSteps = 1 << 16;
+constexpr size_t kMostMasks = 64;
 // Of one mask: stacks stepped, and what they come to without a byte.
 constexpr int64_t kMostWork = 1'000'000;
 
