@@ -41,8 +41,9 @@ Waiting AheadOf(const Waiting& newcomer, const Backlog& backlog);
 // go on beyond the free places. 0 where nothing was measured: nobody is refused on a guess.
 double PredictedWaitSeconds(const Waiting& newcomer, const Backlog& backlog);
 
-// Whether the memory of those that wait has a place for it: at most `most` go before it, its tenant
-// has fewer than `most`, and all have fewer than twice as many. So no tenant fills what there is.
+// Whether the memory of those that wait has a place for it: fewer than `most` go before it, its
+// tenant has fewer than `most`, and all have fewer than twice as many. So no tenant fills what
+// there is.
 bool MayWait(const Waiting& newcomer, const Backlog& backlog, int64_t most);
 
 // Means over the recent past: each second of work forgets a part, so that a rate is that of the
