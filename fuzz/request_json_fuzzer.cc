@@ -63,13 +63,13 @@ void CheckPrompts(const std::vector<Prompt>& prompts, int64_t most) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
+  const RequestLimits limits;
   nlohmann::json body;
   ApiError error;
-  if (!ParseBody(text, &body, &error)) {
+  if (!ParseBody(limits, text, &body, &error)) {
     CheckError(error);
     return 0;
   }
-  const RequestLimits limits;
   BodyFields fields(body, "", text);
   if (data[0] == 'c') {
     const auto request = ReadChatRequest(limits, kVocabulary, &fields);
