@@ -288,6 +288,18 @@ void PackPanel(WeightType type, const float* columns, int64_t k, std::byte* to, 
   }
 }
 
+void PackStep(WeightType type, const float* rows, std::byte* to) {
+  if (type == WeightType::kF32) {
+    __builtin_memcpy(to, rows, kPanel * 4);
+    return;
+  }
+  auto* __restrict out = reinterpret_cast<Bf16*>(to);
+  for (int64_t c = 0; c < kPanel; ++c) {
+    Store(&out[2 * c], rows[c]);
+    Store(&out[2 * c + 1], rows[kPanel + c]);
+  }
+}
+
 // The loop of Tile on what stays in the nearest cache; returns how many operations that were.
 template <class W>
 double SpinOn(int64_t tiles) {

@@ -116,6 +116,7 @@ const Kernels kernels = {
     .panel = kPanel,
     .max_rows = kMaxRows,
     .pack_panel = PackPanel,
+    .pack_step = PackStep,
     .pack_rows = PackRowsTile,
     .product = RunProduct,
     .norm = RunNorm,

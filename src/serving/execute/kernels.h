@@ -100,6 +100,8 @@ struct Kernels {
   // One panel from `columns` [panel][k] of f32; `scales` [panel] are written for int8.
   void (*pack_panel)(WeightType type, const float* columns, int64_t k, std::byte* to,
                      float* scales);
+  // One step of a panel from `rows`, [1 of f32 or 2 of bf16][panel]: what pack_panel makes of them.
+  void (*pack_step)(WeightType type, const float* rows, std::byte* to);
   // Tile `tile` of x [rows, k] of activations (words: one f32 or two bf16), tiles of TileRows.
   void (*pack_rows)(const uint32_t* x, int64_t stride_words, int64_t rows, int64_t words,
                     int64_t tile, uint32_t* to);

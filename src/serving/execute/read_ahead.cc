@@ -30,7 +30,8 @@ ReadAhead::~ReadAhead() {
 }
 
 void ReadAhead::Await(size_t n) const {
-  for (size_t done = done_; done < n; done = done_) done_.wait(done);
+  std::unique_lock lock(mutex_);
+  more_.wait(lock, [&] { return done_ >= n; });
 }
 
 void ReadAhead::Read() {
@@ -45,8 +46,9 @@ void ReadAhead::Read() {
                        MADV_POPULATE_READ) == 0 ||
              errno != EINVAL;
     }
+    const std::lock_guard lock(mutex_);
     ++done_;
-    done_.notify_all();
+    more_.notify_all();
   }
 }
 

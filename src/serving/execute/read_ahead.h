@@ -3,7 +3,9 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstddef>
+#include <mutex>
 #include <span>
 #include <thread>
 #include <vector>
@@ -25,7 +27,9 @@ class ReadAhead {
   void Read();
 
   const std::vector<std::span<const std::byte>> parts_;
-  std::atomic<size_t> done_{0};
+  mutable std::mutex mutex_;  // waiting on an atomic would keep a core from whoever reads
+  mutable std::condition_variable more_;
+  size_t done_ = 0;
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };

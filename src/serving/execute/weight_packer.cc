@@ -12,7 +12,9 @@ namespace longrun::serving {
 namespace {
 
 constexpr int64_t kAlignment = 64;
-constexpr int64_t kPiece = 1 << 18;  // elements of a tensor that is not packed
+constexpr int64_t kPiece = 1 << 18;             // elements of a tensor that is not packed
+constexpr size_t kPageBytes = size_t{8} << 20;  // of a tensor, read ahead at once
+constexpr int64_t kMostLanes = 16;
 constexpr char kNotFinite[] = "holds a value that is not finite";
 
 }  // namespace
@@ -99,6 +101,35 @@ std::optional<WeightPacker::Problem> WeightPacker::Fill(const Job& job, int64_t 
   return Problem{wrong->name, kNotFinite};
 }
 
+const WeightPart* WeightPacker::InSteps(const Job& job, int64_t panel) const {
+  if (job.in_turn || type_ == WeightType::kInt8) return nullptr;  // int8 wants a column's largest
+  const WeightPart* part = PlaceOf(job, panel, 0).part;
+  return part != nullptr && part->transposed && PlaceOf(job, panel, kernels_.panel - 1).part == part
+             ? part
+             : nullptr;
+}
+
+std::optional<WeightPacker::Problem> WeightPacker::CopySteps(const Job& job, int64_t panel,
+                                                             const WeightPart& part) const {
+  const Convert convert = ConvertFrom(kernels_, part.view->dtype);
+  const int64_t element = model::BytesOf(part.view->dtype);
+  const std::byte* from = part.view->bytes.data() + PlaceOf(job, panel, 0).row * element;
+  const PackedMatrix& matrix = job.to->matrix;
+  std::byte* to = matrix.data + panel * matrix.panel_bytes;
+  const int64_t rows_of_step = job.k / matrix.steps();
+  const int64_t step_bytes = matrix.panel_bytes / matrix.steps();
+  float rows[2 * kMostLanes * 2];
+  bool finite = true;
+  for (int64_t s = 0; s < matrix.steps(); ++s) {
+    for (int64_t i = 0; i < rows_of_step; ++i, from += part.rows * element) {
+      finite &= convert(from, rows + i * kernels_.panel, kernels_.panel);
+    }
+    kernels_.pack_step(type_, rows, to + s * step_bytes);
+  }
+  if (finite) return std::nullopt;
+  return Problem{part.name, kNotFinite};
+}
+
 std::optional<WeightPacker::Problem> WeightPacker::PlaceBias(const Job& job) const {
   std::vector<std::vector<float>> biases(job.parts.size());
   bool any = false;
@@ -143,6 +174,7 @@ std::optional<WeightPacker::Problem> WeightPacker::Run(const Job& job, int64_t u
   if (unit == 0) {
     if (auto problem = PlaceBias(job)) return problem;
   }
+  if (const WeightPart* part = InSteps(job, unit)) return CopySteps(job, unit, *part);
   // What is no number is not packed: it has no int8.
   if (auto problem = Fill(job, unit, buffer)) return problem;
   PackedMatrix& matrix = job.to->matrix;
@@ -184,13 +216,27 @@ std::vector<std::span<const std::byte>> WeightPacker::InOrderOfFiles() {
   for (Job& job : jobs_) {
     job.first_unit = units;
     units += job.panels;
+    job.first_page = pages.size();
     for (const WeightPart& part : job.parts) {
-      pages.push_back(part.view->bytes);
+      for (auto rest = part.view->bytes; !rest.empty();) {
+        pages.push_back(rest.first(std::min(rest.size(), kPageBytes)));
+        rest = rest.subspan(pages.back().size());
+      }
       if (part.bias != nullptr) pages.push_back(part.bias->bytes);
     }
     job.pages_end = pages.size();
   }
   return pages;
+}
+
+size_t WeightPacker::PagesOf(const Job& job, int64_t unit) const {
+  const WeightPart& part = job.parts[0];
+  if (job.to == nullptr || job.parts.size() > 1 || part.transposed) return job.pages_end;
+  const auto panel_bytes =
+      static_cast<size_t>(kernels_.panel * job.k * model::BytesOf(part.view->dtype));
+  const size_t end =
+      std::min(part.view->bytes.size(), (static_cast<size_t>(unit) + 1) * panel_bytes);
+  return job.first_page + (end + kPageBytes - 1) / kPageBytes;
 }
 
 absl::Status WeightPacker::Pack(const TensorSource& source, ThreadPool& pool,
@@ -209,7 +255,7 @@ absl::Status WeightPacker::Pack(const TensorSource& source, ThreadPool& pool,
     auto job = std::upper_bound(jobs_.begin(), jobs_.end(), unit,
                                 [](int64_t u, const Job& j) { return u < j.first_unit; });
     --job;
-    ahead.Await(job->pages_end);
+    ahead.Await(PagesOf(*job, unit - job->first_unit));
     std::vector<float>& buffer = buffers[static_cast<size_t>(thread)];
     buffer.resize(static_cast<size_t>(longest));
     if (auto found = Run(*job, unit - job->first_unit, buffer.data())) {

@@ -53,7 +53,7 @@ class WeightPacker {
     bool in_turn = false;
     int64_t panels = 0;  // or pieces
     int64_t first_unit = 0;
-    size_t pages_end = 0;  // of what is read ahead, all that it needs lies before
+    size_t first_page = 0, pages_end = 0;  // of what is read ahead, what it needs
   };
   struct Problem {
     std::string name, what;
@@ -70,6 +70,11 @@ class WeightPacker {
   // One unit of a job; `buffer` holds any panel or piece.
   std::optional<Problem> Run(const Job& job, int64_t unit, float* buffer) const;
   std::optional<Problem> RunPiece(const Job& job, int64_t piece, float* buffer) const;
+  // How much of what is read ahead a unit needs.
+  size_t PagesOf(const Job& job, int64_t unit) const;
+  // The one part that a panel's columns are neighbours in, step by step as it wants them; or null.
+  const WeightPart* InSteps(const Job& job, int64_t panel) const;
+  std::optional<Problem> CopySteps(const Job& job, int64_t panel, const WeightPart& part) const;
   // Columns of a panel as f32 [panel][k].
   std::optional<Problem> Fill(const Job& job, int64_t panel, float* columns) const;
   std::optional<Problem> PlaceBias(const Job& job) const;
