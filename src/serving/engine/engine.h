@@ -34,8 +34,8 @@ struct Histogram {
 struct EngineStats {
   int64_t running = 0;  // sequences that hold blocks
   int64_t waiting = 0;  // requests in the queue
-  double predicted_wait_seconds =
-      0;  // until who came now, after all others, would have the first token
+  // Until the first token of whoever came now, after all others.
+  double predicted_wait_seconds = 0;
   int64_t blocks = 0, blocks_used = 0, blocks_cached = 0;  // cached: unreferenced, reusable
   int64_t block_tokens = 0;
 
