@@ -12,6 +12,9 @@ namespace {
 
 // How long a client that waits for its time takes to notice that it is over.
 constexpr double kNoticeSeconds = 0.05;
+// A client whose request failed does not ask again at once: a server that has gone would make as
+// many failures as there is time for.
+constexpr double kAgainSeconds = 0.1;
 
 }  // namespace
 
@@ -62,9 +65,14 @@ void Driver::BeClient() {
     --under_way_;
     if (!whole) break;
     ++ended_;
-    const std::lock_guard lock(mutex_);
-    last_end_ = std::max(last_end_, outcome.end);
-    outcomes_.push_back(std::move(outcome));
+    const bool again_later = !open_loop && !outcome.error.empty();
+    const double end = outcome.end;
+    {
+      const std::lock_guard lock(mutex_);
+      last_end_ = std::max(last_end_, end);
+      outcomes_.push_back(std::move(outcome));
+    }
+    if (again_later && !WaitUntil(end + kAgainSeconds)) break;
   }
   --running_;
 }
