@@ -306,12 +306,17 @@ class Connection final : public ConnectionBase,
     const auto peer = SocketOf(stream_).remote_endpoint(ignored);
     if (!ignored) request.peer = absl::StrCat(peer.address().to_string(), ":", peer.port());
     Read();  // notices when the client leaves
-    try {
-      core_->handler(std::move(request), std::move(responder));
-    } catch (const std::exception& error) {
-      // The responder goes with the stack, which answers 500.
-      log::error("a request's handler failed: {}", error.what());
-    }
+    auto handle = [core = core_, request = std::move(request),
+                   responder = std::move(responder)]() mutable {
+      try {
+        core->handler(std::move(request), std::move(responder));
+      } catch (const std::exception& error) {
+        // The responder goes with this, which answers 500.
+        log::error("a request's handler failed: {}", error.what());
+      }
+    };
+    if (core_->options.handler_threads == 0) return handle();
+    asio::post(core_->handling, std::move(handle));
   }
 
   // Answers what could not be read, and closes: where the next request begins is not known.

@@ -42,6 +42,7 @@ struct ServerCore {
   const HeadCheck check;
   ByteAccount held;
   asio::io_context io;
+  asio::io_context handling;  // of options.handler_threads
   std::atomic<int64_t> connections{0};
   std::atomic<bool> draining{false};
 

@@ -1,9 +1,12 @@
 #include "net/http_client.h"
 
 #include <atomic>
+#include <thread>
 
+#include "absl/synchronization/notification.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "net/http_server.h"
 
 namespace longrun::net {
 namespace {
@@ -49,6 +52,24 @@ TEST(ClientTest, SaysWhatItCannotReach) {
   const auto answer = Client(Url{.host = "127.0.0.1", .port = 1}).Send("GET", "/", {}, "");
   EXPECT_THAT(std::string(answer.status().message()), HasSubstr("cannot reach 127.0.0.1:1"));
   EXPECT_FALSE(Client(Url{.host = "no-such-host.invalid"}).Send("GET", "/", {}, "").ok());
+}
+
+TEST(ClientTest, IsAnsweredWhileAnothersHandlerIsBusy) {
+  absl::Notification other;
+  const Handler handler = [&](Request request, std::shared_ptr<Responder> to) {
+    if (request.target == "/other") {
+      other.Notify();
+    } else {
+      other.WaitForNotification();
+    }
+    to->Send({.body = "done"});
+  };
+  auto server = Server::Start({.handler_threads = 2}, handler);
+  ASSERT_TRUE(server.ok()) << server.status();
+  const Url url = {.host = "127.0.0.1", .port = (*server)->port()};
+  std::thread busy([&] { EXPECT_TRUE(Client(url).Send("GET", "/busy", {}, "").ok()); });
+  EXPECT_TRUE(Client(url).Send("GET", "/other", {}, "").ok());
+  busy.join();
 }
 
 TEST(ClientTest, FindsAConnectionClosedMeanwhileAndMakesAnother) {

@@ -42,6 +42,7 @@ class ServerOnAsio final : public Server {
   ServerOnAsio(const ServerOptions& options, Handler handler, HeadCheck check)
       : core_(std::make_shared<ServerCore>(options, std::move(handler), std::move(check))),
         work_(asio::make_work_guard(core_->io)),
+        handling_(asio::make_work_guard(core_->handling)),
         accepting_(asio::make_strand(core_->io)),
         acceptor_(accepting_),
         pause_(accepting_) {}
@@ -56,6 +57,8 @@ class ServerOnAsio final : public Server {
     work_.reset();
     // What is left to run is how each connection learns that it is closed.
     for (std::thread& thread : threads_) thread.join();
+    handling_.reset();  // last: no request comes any more, those that came are answered to nobody
+    for (std::thread& thread : handler_threads_) thread.join();
   }
 
   absl::Status Open() {
@@ -87,6 +90,12 @@ class ServerOnAsio final : public Server {
       threads_.emplace_back([core = core_] {
         NameThread("lr-http");
         core->io.run();
+      });
+    }
+    for (int i = 0; i < options.handler_threads; ++i) {
+      handler_threads_.emplace_back([core = core_] {
+        NameThread("lr-handler");
+        core->handling.run();
       });
     }
     return absl::OkStatus();
@@ -170,14 +179,14 @@ class ServerOnAsio final : public Server {
   }
 
   const std::shared_ptr<ServerCore> core_;
-  asio::executor_work_guard<asio::io_context::executor_type> work_;
+  asio::executor_work_guard<asio::io_context::executor_type> work_, handling_;
   asio::strand<asio::io_context::executor_type> accepting_;
   Tcp::acceptor acceptor_;
   asio::steady_timer pause_;
   bool resting_ = false;  // the last accept failed; of the strand
   std::unique_ptr<asio::ssl::context> tls_;
   int port_ = 0;
-  std::vector<std::thread> threads_;
+  std::vector<std::thread> threads_, handler_threads_;
 
   std::mutex mutex_;  // guards those below
   std::list<std::weak_ptr<ConnectionBase>> living_;

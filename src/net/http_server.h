@@ -1,6 +1,6 @@
 // An HTTP/1.1 server over TCP or TLS for handlers that answer now or later, whole or as a stream.
 //
-// The server runs `threads` threads of its own. A handler is called on one of them and must not
+// The server runs threads of its own. A handler is called on one of them and must not
 // block; it may keep its Responder and use it from any thread.
 #pragma once
 
@@ -69,6 +69,9 @@ struct ServerOptions {
   std::string address = "127.0.0.1";
   int port = 0;  // 0: any that is free
   int threads = 1;
+  // Of handlers alone, so that a long one keeps no other request waiting; 0: those above call them.
+  // (More threads for sockets would wake each other with every chunk of a stream.)
+  int handler_threads = 0;
   std::string certificate_file;  // PEM; with key_file: TLS (1.2 and up)
   std::string key_file;
   int64_t header_bytes = 32 << 10;

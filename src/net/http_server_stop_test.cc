@@ -45,6 +45,7 @@ class Visitors {
 std::unique_ptr<Server> StartServer() {
   ServerOptions options;
   options.threads = 4;
+  options.handler_threads = 2;
   options.idle_seconds = 30;
   auto server = Server::Start(
       options, [](Request, std::shared_ptr<Responder> to) { to->Send({.body = "hello"}); });

@@ -44,7 +44,7 @@ constexpr double kReservedBytes = 256e6;
 constexpr int64_t kLogitsForDrafts = 256;  // of a step, beside one for each sequence
 constexpr double kLastWordsSeconds = 2;
 // So that one whose request takes long to read (a text to encode) does not keep the others waiting.
-constexpr int kHttpThreads = 4;
+constexpr int kHandlerThreads = 4;
 
 int64_t MostLogits(const ServeOptions& options) { return options.max_sequences + kLogitsForDrafts; }
 
@@ -188,7 +188,7 @@ absl::StatusOr<net::ServerOptions> ListenOptions(const ServeOptions& options) {
   net::ServerOptions listen;
   listen.address = options.host;
   listen.port = options.port;
-  listen.threads = kHttpThreads;
+  listen.handler_threads = kHandlerThreads;
   listen.certificate_file = options.certificate;
   listen.key_file = options.key;
   const bool reachable =
