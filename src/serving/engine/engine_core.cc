@@ -276,11 +276,11 @@ Backlog EngineCore::backlog() const {
   return backlog;
 }
 
-const EngineStats& EngineCore::Stats() {
+const EngineStats& EngineCore::Stats(const Backlog& backlog) {
   EngineStats& stats = accounts_.stats();
   stats.running = static_cast<int64_t>(running_.size());
   stats.waiting = queue_.size();
-  stats.predicted_wait_seconds = PredictedWaitSeconds(kLast, backlog());
+  stats.predicted_wait_seconds = PredictedWaitSeconds(kLast, backlog);
   stats.blocks = pool_.total();
   stats.blocks_used = pool_.used();
   stats.blocks_cached = pool_.cached();

@@ -58,7 +58,8 @@ class EngineCore {
   bool idle() const { return requests_.empty(); }
   Backlog backlog() const;
   // Brought up to date by each call.
-  const EngineStats& Stats();
+  const EngineStats& Stats() { return Stats(backlog()); }
+  const EngineStats& Stats(const Backlog& backlog);  // that of this moment
 
   // For checkers.
   const BlockPool& pool() const { return pool_; }

@@ -125,6 +125,7 @@ class ThreadedEngine final : public Engine {
     std::vector<Mail> mail;
     while (true) {
       bool cancel_all = false;
+      double executed = 0;
       {
         std::unique_lock lock(mutex_);
         wake_.wait(lock,
@@ -132,10 +133,10 @@ class ThreadedEngine final : public Engine {
         mail.swap(mailbox_);
         mailed_.clear();  // in the backlog all the same, until the core tells of them
         cancel_all = std::exchange(cancel_all_, false) || stopping_;
+        executed = published_.step_seconds_total;
         if (stopping_ && mail.empty() && core_idle_) return;
       }
       const Stopwatch turn;
-      const double executed = core_.Stats().step_seconds_total;
       for (Mail& one : mail) {
         if (one.submission) {
           core_.Submit(Watched(*std::move(one.submission)));
@@ -161,8 +162,8 @@ class ThreadedEngine final : public Engine {
   }
 
   void Publish(bool stepped, const Stopwatch& turn, double executed) {
-    const EngineStats& stats = core_.Stats();
     Backlog backlog = core_.backlog();
+    const EngineStats& stats = core_.Stats(backlog);
     std::lock_guard lock(mutex_);
     published_ = stats;
     overhead_ += turn.seconds() - (stats.step_seconds_total - executed);

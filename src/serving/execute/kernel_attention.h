@@ -176,13 +176,15 @@ inline void Mix(const AttentionState& s, const TileOf<K>& tile, int64_t row, int
           add(values, first + w);
         }
       }
-      if (keys % K::kSpan != 0) {
-        const typename K::Cell* __restrict from =
-            tile.values[words / kWordsOfRun] + d + words % kWordsOfRun * tile.value_stride;
-        typename K::Operand values[kN];
+      if constexpr (K::kSpan > 1) {
+        if (keys % K::kSpan != 0) {
+          const typename K::Cell* __restrict from =
+              tile.values[words / kWordsOfRun] + d + words % kWordsOfRun * tile.value_stride;
+          typename K::Operand values[kN];
 #pragma GCC unroll 8
-        for (int v = 0; v < kN; ++v) values[v] = K::LoadFirst(from + v * kLanes);
-        add(values, words);
+          for (int v = 0; v < kN; ++v) values[v] = K::LoadFirst(from + v * kLanes);
+          add(values, words);
+        }
       }
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {

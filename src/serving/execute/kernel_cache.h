@@ -20,7 +20,6 @@ struct KvOfF32 {
   static constexpr int kSpan = 1;
   static constexpr bool kScaled = false;
   static inline Operand Load(const Cell* at) { return LoadVec(at); }
-  static inline Operand LoadFirst(const Cell* at) { return Load(at); }
   static inline Vec Add(Vec sum, const Operand& cells, uint32_t word) {
     return Fma(AsFloats(SplatWord(word)), cells, sum);
   }
@@ -36,7 +35,6 @@ struct KvOfInt8 : KvOfF32 {
     __builtin_memcpy(&bytes, at, sizeof bytes);
     return __builtin_convertvector(bytes, Vec);
   }
-  static inline Operand LoadFirst(const Cell* at) { return Load(at); }
 };
 
 struct KvOfBF16 {

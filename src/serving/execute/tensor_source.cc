@@ -59,7 +59,7 @@ absl::StatusOr<std::vector<float>> TensorSource::Vector(const std::string& name,
   LR_ASSIGN_OR_RETURN(const model::TensorView* view, Get(name, {n}));
   std::vector<float> values(static_cast<size_t>(n));
   if (!ConvertFrom(kernels_, view->dtype)(view->bytes.data(), values.data(), n)) {
-    return Fail(name, "holds a value that is not finite");
+    return Fail(name, kNotFinite);
   }
   return values;
 }
@@ -70,7 +70,7 @@ absl::StatusOr<std::vector<float>> TensorSource::Bias(const std::string& name, i
   LR_ASSIGN_OR_RETURN(std::vector<float> bias, Vector(name, n));
   if (wanted) return bias;
   if (std::any_of(bias.begin(), bias.end(), [](float b) { return b != 0; })) {
-    return Fail(name, "is not zero, but config.json says that there are no biases");
+    return Fail(name, kNotZero);
   }
   return std::vector<float>();
 }

@@ -18,6 +18,10 @@ namespace longrun::serving {
 using Convert = bool (*)(const void* from, float* to, int64_t n);
 Convert ConvertFrom(const Kernels& kernels, model::DType dtype);
 
+// What is said of a tensor's values.
+inline constexpr char kNotFinite[] = "holds a value that is not finite";
+inline constexpr char kNotZero[] = "is not zero, but config.json says that there are no biases";
+
 class TensorSource {
  public:
   // `prefix`: may stand before every name ("transformer.").

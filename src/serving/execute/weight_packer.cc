@@ -15,7 +15,6 @@ constexpr int64_t kAlignment = 64;
 constexpr int64_t kPiece = 1 << 18;             // elements of a tensor that is not packed
 constexpr size_t kPageBytes = size_t{8} << 20;  // of a tensor, read ahead at once
 constexpr int64_t kMostLanes = 16;
-constexpr char kNotFinite[] = "holds a value that is not finite";
 
 }  // namespace
 
@@ -163,7 +162,7 @@ std::optional<WeightPacker::Problem> WeightPacker::RunPiece(const Job& job, int6
   float* to = job.vector == nullptr ? buffer : job.vector->data() + begin;
   if (!ConvertFrom(kernels_, part.view->dtype)(from, to, n)) return Problem{part.name, kNotFinite};
   if (job.zeros && std::any_of(to, to + n, [](float value) { return value != 0; })) {
-    return Problem{part.name, "is not zero, but config.json says that there are no biases"};
+    return Problem{part.name, kNotZero};
   }
   return std::nullopt;
 }
