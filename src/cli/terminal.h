@@ -2,7 +2,6 @@
 // windows change, so ask again for each frame.
 #pragma once
 
-#include <cstddef>
 #include <cstdio>
 #include <optional>
 
