@@ -9,8 +9,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/random.h"
@@ -50,6 +50,7 @@ class Runner {
                               .position = position,
                               .blocks = blocks,
                               .logits = 1});
+      operations_ += executor_.shape().Flops(input.slices.back());
     }
     const Stopwatch watch;
     const auto output = executor_.Run(input);
@@ -57,8 +58,12 @@ class Runner {
     return watch.seconds();
   }
 
+  // That the steps since the last call needed.
+  double TakeOperations() { return std::exchange(operations_, 0); }
+
  private:
   Executor& executor_;
+  double operations_ = 0;
   std::vector<std::vector<BlockId>> blocks_;
   std::vector<model::TokenId> tokens_;
 };
@@ -109,35 +114,29 @@ absl::Status Measure(const std::string& device, const std::string& folder, const
   constexpr int64_t kMostSequences = 32;
   LR_RETURN_IF_ERROR(executor->AllocateCache(kMostSequences * shape.context / 16, 16, kv));
   const double weights = static_cast<double>(shape.weight_bytes_per_step);
-  const auto attention = [&](int64_t keys) {
-    return 4.0 * static_cast<double>(shape.layers * shape.heads * shape.head_dim * keys);
-  };
   const double kv_bytes = static_cast<double>(shape.KvBytesPerToken(kv));
   Runner alone(*executor, 1);
   alone.Step(0, 512);
+  alone.TakeOperations();
   double best = 1e9;
   for (int i = 0; i < 3; ++i) best = std::min(best, alone.Step(0, 512));
-  Report("prompt of 512", 512, best,
-         512 * (shape.flops_per_token + attention(256)) + shape.flops_of_head, weights, peak,
-         ceilings);
+  Report("prompt of 512", 512, best, alone.TakeOperations() / 3, weights, peak, ceilings);
   alone.Step(0, 1);
+  alone.TakeOperations();
   double seconds = 0;
   for (int64_t i = 1; i <= 128; ++i) seconds += alone.Step(i, 1);
-  Report("decode alone, 128 tokens", 128, seconds,
-         128 * (shape.flops_per_token + shape.flops_of_head + attention(64)),
+  Report("decode alone, 128 tokens", 128, seconds, alone.TakeOperations(),
          128 * (weights + 64 * kv_bytes), peak, ceilings);
   for (const int64_t n : {8, 16, 32}) {
     Runner many(*executor, n);
     const double prefill = many.Step(0, 128);
     const double s = static_cast<double>(n);
     Report(fmt::format("{} sequences: prompts of 128", n).c_str(), n * 128, prefill,
-           s * (128 * (shape.flops_per_token + attention(64)) + shape.flops_of_head), weights, peak,
-           ceilings);
+           many.TakeOperations(), weights, peak, ceilings);
     seconds = 0;
     for (int64_t i = 0; i < 64; ++i) seconds += many.Step(128 + i, 1);
     Report(fmt::format("{} sequences: 64 tokens each", n).c_str(), n * 64, seconds,
-           64 * s * (shape.flops_per_token + shape.flops_of_head + attention(160)),
-           64 * (weights + s * 160 * kv_bytes), peak, ceilings);
+           many.TakeOperations(), 64 * (weights + s * 160 * kv_bytes), peak, ceilings);
   }
   return absl::OkStatus();
 }

@@ -112,24 +112,18 @@ void EngineAccounts::Ended(const Progress& request, FinishReason reason, Time no
 }
 
 void EngineAccounts::Step(const StepInput& input, double seconds, int64_t prompt_tokens) {
-  double tokens = 0, logits = 0, attended = 0, context = 0;
+  double tokens = 0, context = 0;
   for (const Slice& slice : input.slices) {
     const double n = static_cast<double>(slice.tokens.size());
-    const double position = static_cast<double>(slice.position);
     tokens += n;
-    logits += static_cast<double>(slice.logits);
-    attended += n * position + n * (n + 1) / 2;
-    context += position + n;
+    context += static_cast<double>(slice.position) + n;
+    stats_.flops_total += shape_.Flops(slice);
   }
   const double kv_bytes = static_cast<double>(shape_.KvBytesPerToken(kv_type_));
-  const double per_position =
-      4.0 * static_cast<double>(shape_.layers * shape_.heads * shape_.head_dim);
   ++stats_.steps_total;
   stats_.step_seconds_total += seconds;
   stats_.prefill_tokens_computed_total += prompt_tokens;
   stats_.iteration_tokens.Add(tokens);
-  stats_.flops_total +=
-      tokens * shape_.flops_per_token + logits * shape_.flops_of_head + attended * per_position;
   stats_.bytes_read_total += static_cast<double>(shape_.weight_bytes_per_step) + context * kv_bytes;
   stats_.bytes_written_total += tokens * kv_bytes;
 }

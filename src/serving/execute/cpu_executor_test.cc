@@ -238,7 +238,19 @@ TEST(CpuExecutor, ShapeCountsWhatIsThere) {
   EXPECT_EQ(shape.KvBytesPerToken(KvType::kF32), 2 * 2 * 2 * 16 * 4);
   EXPECT_EQ(shape.KvBytesPerToken(KvType::kInt8), 2 * 2 * 2 * (16 + 4));
   EXPECT_DOUBLE_EQ(shape.flops_of_head, 2.0 * 48 * 131);
-  EXPECT_DOUBLE_EQ(shape.flops_per_token, 2.0 * 2 * (48 * 64 * 2 + 48 * 32 * 2 + 3 * 48 * 104));
+  const double end = 2.0 * (48 * 64 + 3 * 48 * 104);  // the last layer behind its keys and values
+  EXPECT_DOUBLE_EQ(shape.flops_of_end, end);
+  EXPECT_DOUBLE_EQ(shape.flops_per_token,
+                   2.0 * 2 * (48 * 64 * 2 + 48 * 32 * 2 + 3 * 48 * 104) - end);
+  // Of 5 tokens behind 7, all attend in the first of two layers and two in the last, with 4 heads
+  // of 16; a position costs a product with its key and one with its value.
+  const std::vector<model::TokenId> tokens(5);
+  const double first = 8 + 9 + 10 + 11 + 12, last = 11 + 12;
+  const double logits = 2 * shape.flops_of_head;
+  EXPECT_DOUBLE_EQ(shape.Flops({.tokens = tokens, .position = 7, .logits = 2}),
+                   5 * shape.flops_per_token + 2 * end + logits + 4 * 64 * (first + last));
+  EXPECT_DOUBLE_EQ(shape.Flops({.tokens = tokens, .position = 7, .states = true}),
+                   5 * (shape.flops_per_token + end) + 4 * 64 * 2 * first);
   EXPECT_GE(shape.weight_bytes, 4 * (parameters - 131 * 48));
   EXPECT_GT(executor->ActivationBytes(100, 1), executor->ActivationBytes(10, 1));
 }

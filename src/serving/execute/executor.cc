@@ -18,4 +18,16 @@ int64_t ModelShape::KvBytesPerToken(KvType type) const {
   return 0;
 }
 
+double ModelShape::Flops(const Slice& slice) const {
+  const double n = static_cast<double>(slice.tokens.size());
+  const double asked = static_cast<double>(slice.logits);
+  const double kept = slice.states ? n : asked;
+  const double length = static_cast<double>(slice.position) + n;
+  // Positions that the last k tokens attend to.
+  const auto attended = [&](double k) { return k * (length - k) + k * (k + 1) / 2; };
+  const double positions = static_cast<double>(layers - 1) * attended(n) + attended(kept);
+  return n * flops_per_token + kept * flops_of_end + asked * flops_of_head +
+         4.0 * static_cast<double>(heads * head_dim) * positions;
+}
+
 }  // namespace longrun::serving

@@ -22,6 +22,8 @@ using BlockId = int32_t;
 
 enum class KvType { kF32, kBF16, kInt8 };
 
+struct Slice;
+
 // What the scheduler and the memory plan need to know of a model.
 struct ModelShape {
   std::string family;  // "gpt2", "llama"
@@ -39,11 +41,15 @@ struct ModelShape {
   int64_t weight_bytes = 0;  // as held in memory
   // Weights read for every step, whatever the batch: all but embedding rows that are looked up.
   int64_t weight_bytes_per_step = 0;
-  // Multiplications and additions of a token through the layers and, separately, through the head;
-  // attention adds 4 · layers · heads · head_dim for each position attended to.
+  // Multiplications and additions of a token in products of weights: up to the last layer's keys
+  // and values; from there on, for tokens whose logits or states are asked for; through the head,
+  // for logits.
   double flops_per_token = 0;
+  double flops_of_end = 0;
   double flops_of_head = 0;
 
+  // Multiplications and additions that a slice needs, attention's among them.
+  double Flops(const Slice& slice) const;
   // Both keys and values of one token in all layers (scales of int8 included).
   int64_t KvBytesPerToken(KvType type) const;
 };

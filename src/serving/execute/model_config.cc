@@ -198,7 +198,9 @@ ModelShape ShapeOf(const ModelConfig& c) {
                       .context = c.context};
   const int64_t attention = c.d_model * c.head_dim * (2 * c.heads + 2 * c.kv_heads);
   const int64_t mlp = c.d_model * c.d_ff * (c.llama() ? 3 : 2);
-  shape.flops_per_token = 2.0 * static_cast<double>(c.layers * (attention + mlp));
+  const int64_t end = c.d_model * c.head_dim * c.heads + mlp;
+  shape.flops_per_token = 2.0 * static_cast<double>(c.layers * (attention + mlp) - end);
+  shape.flops_of_end = 2.0 * static_cast<double>(end);
   shape.flops_of_head = 2.0 * static_cast<double>(c.d_model * c.vocab_size);
   return shape;
 }
