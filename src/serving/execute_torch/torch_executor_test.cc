@@ -354,6 +354,7 @@ TEST(TorchExecutor, ShapeCountsWhatIsThere) {
     EXPECT_EQ(shape.weight_bytes, 4 * shape.parameters);
     EXPECT_LE(shape.weight_bytes_per_step, shape.weight_bytes);
     EXPECT_EQ(shape.flops_per_token, expected.flops_per_token);
+    EXPECT_EQ(shape.flops_of_end, expected.flops_of_end);
     EXPECT_EQ(shape.flops_of_head, expected.flops_of_head);
     EXPECT_GT(executor->ActivationBytes(100, 1), executor->ActivationBytes(10, 1));
     EXPECT_GT(executor->ActivationBytes(100, 9), executor->ActivationBytes(100, 1));

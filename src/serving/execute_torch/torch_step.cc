@@ -51,14 +51,16 @@ int64_t TorchStep::BufferBytes(int64_t tokens, int64_t logits) const {
 }
 
 TorchStep::Rows TorchStep::Plan(std::span<const Slice> slices, CacheSize size) const {
-  std::vector<int64_t> tokens, positions, slots, asked, states;
+  std::vector<int64_t> tokens, positions, slots, kept, asked, states;
   for (const Slice& slice : slices) {
     const int64_t n = static_cast<int64_t>(slice.tokens.size());
     for (int64_t i = 0; i < n; ++i) {
       const int64_t row = static_cast<int64_t>(tokens.size());
       const int64_t position = slice.position + i;
-      if (i >= n - slice.logits) asked.push_back(row);
-      if (slice.states) states.push_back(row);
+      const int64_t place = static_cast<int64_t>(kept.size());
+      if (i >= n - slice.logits) asked.push_back(place);
+      if (slice.states) states.push_back(place);
+      if (i >= n - slice.logits || slice.states) kept.push_back(row);
       tokens.push_back(slice.tokens[static_cast<size_t>(i)]);
       positions.push_back(position);
       const int64_t block = slice.blocks[static_cast<size_t>(position / size.block_tokens)];
@@ -70,14 +72,15 @@ TorchStep::Rows TorchStep::Plan(std::span<const Slice> slices, CacheSize size) c
   }
   DeviceNumbers numbers;
   const auto token_range = numbers.Add(tokens), position_range = numbers.Add(positions),
-             slot_range = numbers.Add(slots), asked_range = numbers.Add(asked),
-             state_range = numbers.Add(states);
+             slot_range = numbers.Add(slots), kept_range = numbers.Add(kept),
+             asked_range = numbers.Add(asked), state_range = numbers.Add(states);
   const std::vector<AttentionPlan> plans =
       PlanAttention(slices, sizes_, size.block_tokens, &numbers);
   numbers.Send(device_);
   Rows rows = {.tokens = numbers.Get(token_range),
                .positions = numbers.Get(position_range),
                .slots = numbers.Get(slot_range),
+               .kept = numbers.Get(kept_range),
                .asked = numbers.Get(asked_range),
                .states = numbers.Get(state_range)};
   for (const AttentionPlan& plan : plans) rows.groups.push_back(plan.OnDevice(numbers));
@@ -139,7 +142,7 @@ at::Tensor TorchStep::Attend(int64_t layer, const Rows& rows, const at::Tensor& 
   for (const AttentionGroup& group : rows.groups) {
     serving::Attend(group, sizes_, cache, layer, queries, attended);
   }
-  return Apply(weights.out, attended);
+  return attended;
 }
 
 at::Tensor TorchStep::Mlp(const TorchLayer& layer, const at::Tensor& x) const {
@@ -157,8 +160,15 @@ StepOutput TorchStep::Run(std::span<const Slice> slices, TorchCache& cache) {
   const Rows rows = Plan(slices, cache.size());
   at::Tensor x = Embed(rows);
   for (int64_t layer = 0; layer < config_.layers; ++layer) {
-    x.add_(Attend(layer, rows, x, cache));
-    x.add_(Mlp(weights_.layers[static_cast<size_t>(layer)], x));
+    const TorchLayer& weights = weights_.layers[static_cast<size_t>(layer)];
+    at::Tensor attended = Attend(layer, rows, x, cache);
+    if (layer + 1 == config_.layers) {
+      attended = attended.index_select(0, rows.kept);
+      x = x.index_select(0, rows.kept);
+    }
+    if (x.size(0) == 0) break;
+    x.add_(Apply(weights.out, attended));
+    x.add_(Mlp(weights, x));
   }
   logits_ = states_ = at::Tensor();
   if (rows.states.numel() > 0) {

@@ -36,7 +36,8 @@ class TorchStep {
   struct Rows {
     at::Tensor tokens, positions;  // [n], int64
     at::Tensor slots;              // [n · kv_heads]: of the cache
-    at::Tensor asked, states;      // row numbers
+    at::Tensor kept;               // rows whose logits or states are asked for
+    at::Tensor asked, states;      // which of those
     std::vector<AttentionGroup> groups;
     at::Tensor cosine, sine;  // [n, 1, head_dim / 2]; undefined: learned positions
   };
