@@ -7,12 +7,31 @@ namespace longrun::serving {
 namespace {
 
 constexpr int64_t kRowsOfUnit = 16;
-constexpr int64_t kUnitsPerThread = 8;
 
 // Grows alone: a step seldom needs to clear memory.
 template <class T>
 void AtLeast(std::vector<T>* buffer, int64_t size) {
   if (static_cast<int64_t>(buffer->size()) < size) buffer->resize(static_cast<size_t>(size));
+}
+
+int64_t KeptRows(const Slice& slice) {
+  return slice.states ? static_cast<int64_t>(slice.tokens.size()) : slice.logits;
+}
+
+// What `threads` share a product as: each takes half of a thread's part of the panels that are
+// left. The last go in pieces, so that all threads end together.
+void ShareProduct(int64_t panels, int64_t tiles, int64_t threads, std::vector<ProductPart>* parts) {
+  constexpr int64_t kPieces = 4;
+  parts->clear();
+  for (int64_t begin = 0; begin < panels;) {
+    const int64_t take = (panels - begin) / (2 * threads);
+    const int64_t end = begin + std::max<int64_t>(1, take);
+    const int64_t pieces = take > 1 ? 1 : std::min(tiles, kPieces);
+    for (int64_t i = 0; i < pieces; ++i) {
+      parts->push_back({begin, end, tiles * i / pieces, tiles * (i + 1) / pieces});
+    }
+    begin = end;
+  }
 }
 
 }  // namespace
@@ -40,30 +59,37 @@ int64_t CpuStep::BufferBytes(int64_t tokens, int64_t logits) const {
 
 StepOutput CpuStep::Run(std::span<const Slice> slices, const PagedCache& cache) {
   if (slices.empty()) return {};
-  Plan(slices);
+  Plan(slices, cache.block_tokens());
   Embed();
   for (size_t i = 0; i < weights_.layers.size(); ++i) {
-    Attend(weights_.layers[i], cache.Layer(static_cast<int64_t>(i)));
+    const CacheView view = cache.Layer(static_cast<int64_t>(i));
+    Project(weights_.layers[i], view);
+    if (i + 1 == weights_.layers.size()) KeepAsked(slices);
+    if (row_pointers_.empty()) break;
+    Attend(weights_.layers[i], view);
     Mlp(weights_.layers[i]);
   }
   return Finish(slices);
 }
 
-void CpuStep::Plan(std::span<const Slice> slices) {
+void CpuStep::Plan(std::span<const Slice> slices, int64_t block_tokens) {
   rows_.clear();
   units_.clear();
-  const int64_t group = config_.heads / config_.kv_heads;
-  const int64_t tokens_of_unit = std::max<int64_t>(kQueryRows / group, 1);
+  runs_.clear();
   for (const Slice& slice : slices) {
     const int64_t first = static_cast<int64_t>(rows_.size());
     const int64_t n = static_cast<int64_t>(slice.tokens.size());
     for (int64_t i = 0; i < n; ++i) rows_.push_back({&slice, slice.position + i});
-    for (int64_t begin = 0; begin < n; begin += tokens_of_unit) {
-      for (int64_t h = 0; h < config_.kv_heads; ++h) {
-        units_.push_back({&slice, first, begin, std::min(begin + tokens_of_unit, n), h});
-      }
+    for (int64_t i = 0; i < n;) {
+      const int64_t slot = (slice.position + i) % block_tokens;
+      const int64_t tokens = std::min({n - i, block_tokens - slot, kTokensAtOnce});
+      const auto block = static_cast<size_t>((slice.position + i) / block_tokens);
+      runs_.push_back({first + i, tokens, slice.blocks[block], slot});
+      i += tokens;
     }
+    PlanAttention(slice, 0, first, first);
   }
+  SortAttention();
   const int64_t n = static_cast<int64_t>(rows_.size());
   const int64_t d = config_.d_model;
   AtLeast(&x_, n * d);
@@ -74,7 +100,27 @@ void CpuStep::Plan(std::span<const Slice> slices) {
   AtLeast(&packed_, ActivationBytesOf(n * std::max({d, q_width_, config_.d_ff})));
   row_pointers_.clear();
   for (int64_t i = 0; i < n; ++i) row_pointers_.push_back(x_.data() + i * d);
-  // The costliest first: late in a long prompt.
+}
+
+// Tokens from `begin` on; the rows are those of token `begin`.
+void CpuStep::PlanAttention(const Slice& slice, int64_t begin, int64_t q_row, int64_t out_row) {
+  const int64_t tokens_of_unit =
+      std::max<int64_t>(kQueryRows / (config_.heads / config_.kv_heads), 1);
+  const int64_t n = static_cast<int64_t>(slice.tokens.size());
+  for (int64_t i = begin; i < n; i += tokens_of_unit) {
+    for (int64_t h = 0; h < config_.kv_heads; ++h) {
+      units_.push_back({.slice = &slice,
+                        .begin = i,
+                        .end = std::min(i + tokens_of_unit, n),
+                        .kv_head = h,
+                        .q_row = q_row + i - begin,
+                        .out_row = out_row + i - begin});
+    }
+  }
+}
+
+// The costliest first: late in a long prompt.
+void CpuStep::SortAttention() {
   std::stable_sort(units_.begin(), units_.end(), [](const auto& a, const auto& b) {
     const auto cost = [](const AttentionUnit& u) {
       return (u.slice->position + u.end) * (u.end - u.begin);
@@ -123,7 +169,7 @@ const void* CpuStep::NormAndPack(const NormWeights& weights, std::span<const flo
   const int64_t n = static_cast<int64_t>(rows.size()), d = config_.d_model;
   const int64_t height = TileRows(kernels_, n);
   const int64_t words = ActivationBytesOf(d) / 4;
-  pool_.ForEach((n + height - 1) / height, [&](int64_t tile, int) {
+  pool_.ForEach(Tiles(kernels_, n), [&](int64_t tile, int) {
     for (int64_t i = tile * height; i < std::min(n, (tile + 1) * height); ++i) {
       kernels_.norm(norm, rows[static_cast<size_t>(i)],
                     activations_.data() + ActivationBytesOf(i * d), f32_);
@@ -137,9 +183,8 @@ const void* CpuStep::NormAndPack(const NormWeights& weights, std::span<const flo
 
 const void* CpuStep::Pack(const void* activations, int64_t rows, int64_t width) {
   if (rows == 1) return activations;
-  const int64_t height = TileRows(kernels_, rows);
   const int64_t words = ActivationBytesOf(width) / 4;
-  pool_.ForEach((rows + height - 1) / height, [&](int64_t tile, int) {
+  pool_.ForEach(Tiles(kernels_, rows), [&](int64_t tile, int) {
     kernels_.pack_rows(static_cast<const uint32_t*>(activations), words, rows, words, tile,
                        reinterpret_cast<uint32_t*>(packed_.data()));
   });
@@ -158,52 +203,75 @@ void CpuStep::Multiply(const LinearWeights& w, const void* packed, int64_t rows,
                            .columns = columns};
   const int64_t width = after == After::kSwiGlu ? kernels_.lanes : kernels_.panel;
   const int64_t panels = (columns + width - 1) / width;
-  const int64_t units = std::min<int64_t>(panels, kUnitsPerThread * pool_.threads());
-  pool_.ForEach(units, [&](int64_t unit, int) {
-    kernels_.product(product, panels * unit / units, panels * (unit + 1) / units);
-  });
+  ShareProduct(panels, Tiles(kernels_, rows), pool_.threads(), &parts_);
+  pool_.ForEach(static_cast<int64_t>(parts_.size()),
+                [&](int64_t i, int) { kernels_.product(product, parts_[static_cast<size_t>(i)]); });
 }
 
 // Turns queries and keys to their position and puts keys and values into their block.
-void CpuStep::PlaceKeys(const CacheView& cache, int64_t row) {
-  const Row& r = rows_[static_cast<size_t>(row)];
-  float* q = qkv_.data() + row * qkv_width_;
-  float* k = q + q_width_;
+void CpuStep::PlaceKeys(const CacheView& cache, const BlockRun& run) {
   const int64_t dim = config_.head_dim, half = dim / 2;
   if (config_.llama()) {
-    const float* cosine = turns_.data() + row * dim;
-    const float* sine = cosine + half;
-    for (int64_t h = 0; h < config_.heads + config_.kv_heads; ++h) {
-      float* head = q + h * dim;  // keys follow the queries
-      for (int64_t i = 0; i < half; ++i) {
-        const float a = head[i], b = head[half + i];
-        head[i] = a * cosine[i] - b * sine[i];
-        head[half + i] = b * cosine[i] + a * sine[i];
+    for (int64_t row = run.first; row < run.first + run.tokens; ++row) {
+      const float* cosine = turns_.data() + row * dim;
+      const float* sine = cosine + half;
+      for (int64_t h = 0; h < config_.heads + config_.kv_heads; ++h) {
+        float* head = qkv_.data() + row * qkv_width_ + h * dim;  // keys follow the queries
+        for (int64_t i = 0; i < half; ++i) {
+          const float a = head[i], b = head[half + i];
+          head[i] = a * cosine[i] - b * sine[i];
+          head[half + i] = b * cosine[i] + a * sine[i];
+        }
       }
     }
   }
-  const BlockId block = r.slice->blocks[static_cast<size_t>(r.position / cache.block_tokens)];
+  const float* keys = qkv_.data() + run.first * qkv_width_ + q_width_;
   for (int64_t h = 0; h < config_.kv_heads; ++h) {
-    kernels_.store_kv(cache, block, r.position % cache.block_tokens, h, k + h * dim,
-                      k + kv_width_ + h * dim);
+    kernels_.store_kv(cache, {.block = run.block,
+                              .slot = run.slot,
+                              .tokens = run.tokens,
+                              .kv_head = h,
+                              .keys = keys + h * dim,
+                              .values = keys + kv_width_ + h * dim,
+                              .stride = qkv_width_});
   }
 }
 
-void CpuStep::Attend(const LayerWeights& layer, const CacheView& cache) {
-  const int64_t n = static_cast<int64_t>(rows_.size());
+void CpuStep::Project(const LayerWeights& layer, const CacheView& cache) {
+  const int64_t n = static_cast<int64_t>(row_pointers_.size());
   const void* packed = NormAndPack(layer.attention_norm, row_pointers_);
   Multiply(layer.qkv, packed, n, After::kStore, qkv_.data(), qkv_width_);
-  pool_.ForEach((n + kRowsOfUnit - 1) / kRowsOfUnit, [&](int64_t unit, int) {
-    for (int64_t i = unit * kRowsOfUnit; i < std::min(n, (unit + 1) * kRowsOfUnit); ++i) {
-      PlaceKeys(cache, i);
+  pool_.ForEach(static_cast<int64_t>(runs_.size()),
+                [&](int64_t i, int) { PlaceKeys(cache, runs_[static_cast<size_t>(i)]); });
+}
+
+// Behind the keys and values of the last layer, only those rows go on that somebody asks for: they
+// move together.
+void CpuStep::KeepAsked(std::span<const Slice> slices) {
+  const int64_t d = config_.d_model;
+  units_.clear();
+  int64_t row = 0, kept = 0;
+  for (const Slice& slice : slices) {
+    const int64_t n = static_cast<int64_t>(slice.tokens.size());
+    const int64_t begin = n - KeptRows(slice);
+    PlanAttention(slice, begin, row + begin, kept);
+    for (int64_t i = begin; i < n; ++i, ++kept) {
+      if (row + i != kept) std::copy_n(x_.data() + (row + i) * d, d, x_.data() + kept * d);
     }
-  });
+    row += n;
+  }
+  SortAttention();
+  row_pointers_.resize(static_cast<size_t>(kept));
+}
+
+void CpuStep::Attend(const LayerWeights& layer, const CacheView& cache) {
+  const int64_t n = static_cast<int64_t>(row_pointers_.size());
   const int64_t scratch = kernels_.attention_scratch(config_.head_dim);
   const float scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim));
   pool_.ForEach(static_cast<int64_t>(units_.size()), [&](int64_t i, int thread) {
     const AttentionUnit& unit = units_[static_cast<size_t>(i)];
     const AttentionPart part = {
-        .q = qkv_.data() + unit.first_row * qkv_width_,
+        .q = qkv_.data() + unit.q_row * qkv_width_,
         .q_stride = qkv_width_,
         .position = unit.slice->position,
         .begin = unit.begin,
@@ -212,7 +280,7 @@ void CpuStep::Attend(const LayerWeights& layer, const CacheView& cache) {
         .kv_head = unit.kv_head,
         .blocks = unit.slice->blocks.data(),
         .scale = scale,
-        .out = activations_.data() + ActivationBytesOf(unit.first_row * q_width_),
+        .out = activations_.data() + ActivationBytesOf(unit.out_row * q_width_),
         .out_stride = q_width_,
         .out_f32 = f32_};
     kernels_.attention(cache, part, scratch_.data() + thread * scratch);
@@ -222,7 +290,7 @@ void CpuStep::Attend(const LayerWeights& layer, const CacheView& cache) {
 }
 
 void CpuStep::Mlp(const LayerWeights& layer) {
-  const int64_t n = static_cast<int64_t>(rows_.size());
+  const int64_t n = static_cast<int64_t>(row_pointers_.size());
   const void* packed = NormAndPack(layer.mlp_norm, row_pointers_);
   Multiply(layer.up, packed, n, config_.llama() ? After::kSwiGlu : After::kGelu, inner_.data(),
            config_.d_ff);
@@ -235,7 +303,7 @@ StepOutput CpuStep::Finish(std::span<const Slice> slices) {
   asked_.clear();
   int64_t row = 0, states = 0;
   for (const Slice& slice : slices) {
-    const int64_t n = static_cast<int64_t>(slice.tokens.size());
+    const int64_t n = KeptRows(slice);
     if (slice.states) {
       AtLeast(&states_, (states + n) * d);
       for (int64_t i = 0; i < n; ++i) {

@@ -35,16 +35,29 @@ class CpuStep {
     const Slice* slice = nullptr;
     int64_t position = 0;
   };
-  // Rows of one sequence against one kv head.
+  // Tokens [begin, end) of a slice against one kv head.
   struct AttentionUnit {
     const Slice* slice = nullptr;
-    int64_t first_row = 0;  // of the slice
     int64_t begin = 0, end = 0;
     int64_t kv_head = 0;
+    int64_t q_row = 0;    // of token `begin`, in qkv_
+    int64_t out_row = 0;  // and in what follows
   };
 
-  void Plan(std::span<const Slice> slices);
+  // Rows [first, first + tokens), tokens of one sequence in one block from `slot` on.
+  struct BlockRun {
+    int64_t first = 0;
+    int64_t tokens = 0;
+    BlockId block = 0;
+    int64_t slot = 0;
+  };
+
+  void Plan(std::span<const Slice> slices, int64_t block_tokens);
+  void PlanAttention(const Slice& slice, int64_t begin, int64_t q_row, int64_t out_row);
+  void SortAttention();
   void Embed();
+  void Project(const LayerWeights& layer, const CacheView& cache);
+  void KeepAsked(std::span<const Slice> slices);
   void Attend(const LayerWeights& layer, const CacheView& cache);
   void Mlp(const LayerWeights& layer);
   StepOutput Finish(std::span<const Slice> slices);
@@ -54,7 +67,7 @@ class CpuStep {
   const void* Pack(const void* activations, int64_t rows, int64_t width);
   void Multiply(const LinearWeights& w, const void* packed, int64_t rows, After after, void* out,
                 int64_t columns);
-  void PlaceKeys(const CacheView& cache, int64_t row);
+  void PlaceKeys(const CacheView& cache, const BlockRun& run);
 
   Norm NormOf(const NormWeights& norm) const;
   int64_t ActivationBytesOf(int64_t elements) const { return elements * (f32_ ? 4 : 2); }
@@ -68,7 +81,9 @@ class CpuStep {
 
   std::vector<Row> rows_;
   std::vector<AttentionUnit> units_;
-  std::vector<const float*> row_pointers_;  // into x_
+  std::vector<BlockRun> runs_;
+  std::vector<ProductPart> parts_;
+  std::vector<const float*> row_pointers_;  // into x_: the rows that go on
   std::vector<const float*> asked_;         // those of the rows whose logits are asked for
   std::vector<float> x_;                    // [n, d]
   std::vector<float> turns_;                // [n, head_dim]: cosines, then sines

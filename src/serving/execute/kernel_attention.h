@@ -17,13 +17,13 @@ inline int64_t PaddedDim(int64_t dim) { return (dim + kPadDim - 1) / kPadDim * k
 
 struct AttentionState {
   TileScratch tile;
-  uint32_t* q;      // [rows, padded]: words, of the scaled queries
-  float* sums;      // [rows, padded]
-  float* shares;    // [rows, kKeyTile]: scores, then their exponentials
-  uint32_t* words;  // [rows, kKeyTile]: of the shares
-  float* top;       // [rows]
-  float* total;     // [rows]
-  float* shrink;    // [rows]: what the tile's new maximum does to the sums
+  uint32_t* q;       // [rows, padded]: words, of the scaled queries
+  float* sums;       // [rows, padded]
+  float* scores;     // [rows, kKeyTile]
+  uint32_t* shares;  // [rows, kKeyTile]: words
+  float* top;        // [rows]
+  float* total;      // [rows]
+  float* shrink;     // [rows]: what the tile's new maximum does to the sums
   int64_t dim, padded;
 };
 
@@ -43,9 +43,9 @@ AttentionState Lay(float* scratch, int64_t dim) {
   s.tile.scales = s.tile.values + kKeyTile * s.padded;
   s.sums = s.tile.scales + 2 * kKeyTile;
   s.q = reinterpret_cast<uint32_t*>(s.sums + kQueryRows * s.padded);
-  s.shares = s.sums + 2 * kQueryRows * s.padded;
-  s.words = reinterpret_cast<uint32_t*>(s.shares + kQueryRows * kKeyTile);
-  s.top = s.shares + 2 * kQueryRows * kKeyTile;
+  s.scores = s.sums + 2 * kQueryRows * s.padded;
+  s.shares = reinterpret_cast<uint32_t*>(s.scores + kQueryRows * kKeyTile);
+  s.top = s.scores + 2 * kQueryRows * kKeyTile;
   s.total = s.top + kQueryRows;
   s.shrink = s.total + kQueryRows;
   return s;
@@ -66,7 +66,7 @@ inline void ToWords(const float* __restrict from, int64_t n, float scale, uint32
 constexpr int kTileRows = kLanes == 16 ? 4 : 2;
 constexpr int kScoreVecs = 4;  // vectors of keys taken at once
 
-// shares [R, kKeyTile] = q · keys of rows `row` on.
+// scores [R, kKeyTile] = q · keys of rows `row` on.
 template <class K, int R>
 inline void Scores(const AttentionState& s, const TileOf<K>& tile, int64_t row) {
   const uint32_t* __restrict q = s.q + row * s.padded;
@@ -98,44 +98,64 @@ inline void Scores(const AttentionState& s, const TileOf<K>& tile, int64_t row) 
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
       for (int v = 0; v < kScoreVecs; ++v) {
-        StoreVec(s.shares + (row + r) * kKeyTile + (first + v) * kLanes, sums[r][v]);
+        StoreVec(s.scores + (row + r) * kKeyTile + (first + v) * kLanes, sums[r][v]);
       }
     }
   }
 }
 
-inline void ScaleRuns(float* __restrict x, const float* const* scales) {
-  for (int64_t r = 0; r < kRuns; ++r) {
-    for (int64_t j = 0; j < kRun; ++j) x[r * kRun + j] *= scales[r][j];
-  }
+inline Vec RunScales(const float* const* scales, int v) {
+  constexpr int kVecsOfRun = kRun / kLanes;
+  return LoadVec(scales[v / kVecsOfRun] + v % kVecsOfRun * kLanes);
 }
 
-// The scores of `seen` keys become exp(score - maximum); those after them, zero.
+// The scores of `seen` keys become exp(score - maximum), as words; those after them, zero. What is
+// read behind the last token may be anything.
 template <class K>
 inline void Soften(const AttentionState& s, const TileOf<K>& tile, int64_t row, int32_t seen) {
-  constexpr int32_t kTile = kKeyTile;
-  float* __restrict shares = s.shares + row * kKeyTile;
-  if constexpr (K::kScaled) ScaleRuns(shares, tile.key_scales);
-  for (int32_t j = 0; j < kTile; ++j) shares[j] = j < seen ? shares[j] : -3.0e38f;
-  Vec tops = LoadVec(shares);
-  for (int32_t j = kLanes; j < kTile; j += kLanes) tops = MaxVec(tops, LoadVec(shares + j));
+  constexpr int kVecs = kKeyTile / kLanes;
+  const bool whole = seen >= kKeyTile;
+  Vec shares[kVecs];
+  const auto keep_seen = [&](float other) {
+    if (whole) return;
+#pragma GCC unroll 4
+    for (int v = 0; v < kVecs; ++v) shares[v] = FirstLanes(shares[v], seen - v * kLanes, other);
+  };
+#pragma GCC unroll 4
+  for (int v = 0; v < kVecs; ++v) {
+    shares[v] = LoadVec(s.scores + row * kKeyTile + v * kLanes);
+    if constexpr (K::kScaled) shares[v] *= RunScales(tile.key_scales, v);
+  }
+  keep_seen(-3.0e38f);
+  Vec tops = shares[0];
+#pragma GCC unroll 4
+  for (int v = 1; v < kVecs; ++v) tops = MaxVec(tops, shares[v]);
   const float before = s.top[row];
   const float tile_top = MaxLanes(tops);
   const float top = before < tile_top ? tile_top : before;
-  for (int32_t j = 0; j < kTile; ++j) shares[j] = Exp(shares[j] - top);
-  for (int32_t j = 0; j < kTile; ++j) shares[j] = j < seen ? shares[j] : 0.0f;
-  Vec sum = LoadVec(shares);
-  for (int32_t j = kLanes; j < kTile; j += kLanes) sum += LoadVec(shares + j);
+#pragma GCC unroll 4
+  for (int v = 0; v < kVecs; ++v) shares[v] = ExpVec(shares[v] - top);
+  keep_seen(0.0f);
+  Vec sum = shares[0];
+#pragma GCC unroll 4
+  for (int v = 1; v < kVecs; ++v) sum += shares[v];
   const float shrink = Exp(before - top);
   s.top[row] = top;
   s.shrink[row] = shrink;
   s.total[row] = s.total[row] * shrink + SumLanes(sum);
   if constexpr (K::kScaled) {
-    ScaleRuns(shares, tile.value_scales);
-    // Behind the last token a scale may be anything.
-    for (int32_t j = 0; j < kTile; ++j) shares[j] = j < seen ? shares[j] : 0.0f;
+#pragma GCC unroll 4
+    for (int v = 0; v < kVecs; ++v) shares[v] *= RunScales(tile.value_scales, v);
+    keep_seen(0.0f);
   }
-  ToWords<K>(shares, kKeyTile, 1.0f, s.words + row * kKeyTile);
+#pragma GCC unroll 4
+  for (int v = 0; v < kVecs; ++v) {
+    if constexpr (K::kSpan == 2) {
+      StoreBf16(reinterpret_cast<Bf16*>(s.shares + row * kKeyTile) + v * kLanes, shares[v]);
+    } else {
+      StoreVec(reinterpret_cast<float*>(s.shares + row * kKeyTile) + v * kLanes, shares[v]);
+    }
+  }
 }
 
 // sums of rows `row` on = sums · shrink + shares · values, keys below `keys`.
@@ -152,7 +172,7 @@ inline void Mix(const AttentionState& s, const TileOf<K>& tile, int64_t row, int
       const auto add = [&](const typename K::Operand* values, int64_t word) {
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) {
-          const uint32_t share = s.words[(row + r) * kKeyTile + word];
+          const uint32_t share = s.shares[(row + r) * kKeyTile + word];
 #pragma GCC unroll 8
           for (int v = 0; v < kN; ++v) sums[r][v] = K::Add(sums[r][v], values[v], share);
         }
@@ -210,10 +230,9 @@ inline void Mix(const AttentionState& s, const TileOf<K>& tile, int64_t row, int
 template <class K, int R, class SeenBy>
 inline void Meet(const AttentionState& s, const TileOf<K>& tile, int64_t row,
                  const SeenBy& seen_by) {
-  const auto of_tile = [&](int64_t r) { return seen_by(r) < kKeyTile ? seen_by(r) : kKeyTile; };
   Scores<K, R>(s, tile, row);
-  for (int64_t r = row; r < row + R; ++r) Soften<K>(s, tile, r, static_cast<int32_t>(of_tile(r)));
-  Mix<K, R>(s, tile, row, of_tile(row + R - 1));
+  for (int64_t r = row; r < row + R; ++r) Soften<K>(s, tile, r, seen_by(r));
+  Mix<K, R>(s, tile, row, seen_by(row + R - 1));
 }
 
 template <class K>
@@ -221,8 +240,7 @@ void AttendTo(const CacheView& c, const AttentionPart& p, float* scratch) {
   const AttentionState s = Lay(scratch, c.head_dim);
   const int64_t rows = (p.end - p.begin) * p.group;
   for (int64_t r = 0; r < rows; ++r) {
-    const float* q =
-        p.q + (p.begin + r / p.group) * p.q_stride + (p.kv_head * p.group + r % p.group) * s.dim;
+    const float* q = p.q + r / p.group * p.q_stride + (p.kv_head * p.group + r % p.group) * s.dim;
     ToWords<K>(q, s.dim, p.scale, s.q + r * s.padded);
     for (int64_t d = 0; d < s.padded; ++d) s.sums[r * s.padded + d] = 0;
     s.top[r] = -3.0e38f;
@@ -235,7 +253,11 @@ void AttendTo(const CacheView& c, const AttentionPart& p, float* scratch) {
   for (int64_t begin = 0; begin < length; begin += kKeyTile) {
     const int64_t n = length - begin < kKeyTile ? length - begin : kKeyTile;
     const TileOf<K> tile = FindTile<K>(c, p, begin, n, s.tile);
-    const auto seen_by = [&](int64_t r) { return p.position + p.begin + r / p.group + 1 - begin; };
+    // Of this tile's keys; none or less: no key.
+    const auto seen_by = [&](int64_t r) {
+      const int64_t seen = p.position + p.begin + r / p.group + 1 - begin;
+      return static_cast<int32_t>(seen < kKeyTile ? seen : kKeyTile);
+    };
     // Rows of earlier tokens may see nothing of this tile: they stay as they are.
     int64_t row = 0;
     while (seen_by(row) <= 0) ++row;
@@ -244,8 +266,7 @@ void AttendTo(const CacheView& c, const AttentionPart& p, float* scratch) {
   }
   for (int64_t r = 0; r < rows; ++r) {
     const float share = 1.0f / s.total[r];
-    const int64_t at =
-        (p.begin + r / p.group) * p.out_stride + (p.kv_head * p.group + r % p.group) * s.dim;
+    const int64_t at = r / p.group * p.out_stride + (p.kv_head * p.group + r % p.group) * s.dim;
     const float* __restrict sums = s.sums + r * s.padded;
     if (p.out_f32) {
       float* __restrict out = static_cast<float*>(p.out) + at;

@@ -70,7 +70,7 @@ struct HeadOf {
   float* value_scales;
 };
 
-constexpr int64_t kRun = 16;  // tokens of a tile that lie together
+constexpr int64_t kRun = kTokensAtOnce;  // of a tile that lie together
 constexpr int64_t kRuns = kKeyTile / kRun;
 
 // kKeyTile tokens of a sequence. What lies behind its last token may be anything.
@@ -182,34 +182,63 @@ inline void StoreElement(int8_t* to, float value, float inverse) {
   *to = static_cast<int8_t>(__builtin_rintf(value * inverse));
 }
 
+constexpr int64_t kDimsAtOnce = 32;
+
+// Both ways in: rows become elements side by side, and those go to their cells.
 template <class K>
-void StoreToken(const CacheView& c, BlockId block, int64_t slot, int64_t kv_head, const float* key,
-                const float* value) {
-  const HeadOf<K> head(c, block, kv_head);
-  float of_key = 1, of_value = 1;
+void StoreTokens(const CacheView& c, const NewTokens& t) {
+  using Element = typename K::Element;
+  using Cell = typename K::Cell;
+  const HeadOf<K> head(c, t.block, t.kv_head);
+  float of_key[kRun], of_value[kRun];
   if constexpr (K::kScaled) {
-    of_key = Int8Scale(key, c.head_dim, head.key_scales + slot);
-    of_value = Int8Scale(value, c.head_dim, head.value_scales + slot);
+    for (int64_t j = 0; j < t.tokens; ++j) {
+      of_key[j] = Int8Scale(t.keys + j * t.stride, c.head_dim, head.key_scales + t.slot + j);
+      of_value[j] = Int8Scale(t.values + j * t.stride, c.head_dim, head.value_scales + t.slot + j);
+    }
   }
-  auto* keys = reinterpret_cast<typename K::Element*>(head.keys);
-  auto* values = reinterpret_cast<typename K::Element*>(head.values);
-  for (int64_t d = 0; d < c.head_dim; ++d) {
-    StoreElement(&keys[(d / K::kSpan * c.block_tokens + slot) * K::kSpan + d % K::kSpan], key[d],
-                 of_key);
-    StoreElement(&values[(slot / K::kSpan * c.head_dim + d) * K::kSpan + slot % K::kSpan], value[d],
-                 of_value);
+  alignas(64) Element rows[kRun][kDimsAtOnce];
+  const auto convert = [&](const float* from, const float* inverse, int64_t n) {
+    for (int64_t j = 0; j < t.tokens; ++j) {
+      const float* __restrict row = from + j * t.stride;
+      const float scale = K::kScaled ? inverse[j] : 1.0f;
+      for (int64_t d = 0; d < n; ++d) StoreElement(&rows[j][d], row[d], scale);
+    }
+  };
+  for (int64_t first = 0; first < c.head_dim; first += kDimsAtOnce) {
+    const int64_t n = c.head_dim - first < kDimsAtOnce ? c.head_dim - first : kDimsAtOnce;
+    convert(t.keys + first, of_key, n);
+    for (int64_t d = 0; d < n; d += K::kSpan) {
+      Cell* to = head.keys + (first + d) / K::kSpan * c.block_tokens + t.slot;
+      for (int64_t j = 0; j < t.tokens; ++j) __builtin_memcpy(to + j, &rows[j][d], sizeof(Cell));
+    }
+    convert(t.values + first, of_value, n);
+    for (int64_t j = 0; j < t.tokens; ++j) {
+      const int64_t slot = t.slot + j;
+      Cell* to = head.values + slot / K::kSpan * c.head_dim + first;
+      if (K::kSpan == 2 && slot % 2 == 0 && j + 1 < t.tokens) {
+        auto* __restrict pairs = reinterpret_cast<Element*>(to);
+        for (int64_t d = 0; d < n; ++d) {
+          pairs[2 * d] = rows[j][d];
+          pairs[2 * d + 1] = rows[j + 1][d];
+        }
+        ++j;
+      } else {
+        auto* __restrict elements = reinterpret_cast<Element*>(to) + slot % K::kSpan;
+        for (int64_t d = 0; d < n; ++d) elements[d * K::kSpan] = rows[j][d];
+      }
+    }
   }
 }
 
-void StoreKv(const CacheView& c, BlockId block, int64_t slot, int64_t kv_head, const float* key,
-             const float* value) {
+void StoreKv(const CacheView& c, const NewTokens& t) {
   switch (c.type) {
     case KvType::kF32:
-      return StoreToken<KvOfF32>(c, block, slot, kv_head, key, value);
+      return StoreTokens<KvOfF32>(c, t);
     case KvType::kBF16:
-      return StoreToken<KvOfBF16>(c, block, slot, kv_head, key, value);
+      return StoreTokens<KvOfBF16>(c, t);
     case KvType::kInt8:
-      return StoreToken<KvOfInt8>(c, block, slot, kv_head, key, value);
+      return StoreTokens<KvOfInt8>(c, t);
   }
 }
 

@@ -51,6 +51,16 @@ inline Vec Fma(Vec a, Vec b, Vec c) {
 #endif
 }
 
+// Each to the nearest.
+inline void StoreBf16(Bf16* to, Vec v) {
+#if defined(__AVX512BF16__)
+  const __m256bh rounded = _mm512_cvtneps_pbh((__m512)v);
+  __builtin_memcpy(to, &rounded, sizeof rounded);
+#else
+  for (int i = 0; i < kLanes; ++i) Store(&to[i], v[i]);
+#endif
+}
+
 // Lane i of the result is lane i ^ kBy of v.
 template <int kBy>
 inline Vec Swap(Vec v) {
@@ -71,6 +81,41 @@ inline float SumLanes(Vec v) {
 }
 
 inline Vec MaxVec(Vec a, Vec b) { return a < b ? b : a; }
+
+// The first n lanes of v; `other` in those behind.
+inline Vec FirstLanes(Vec v, int32_t n, float other) {
+  typedef int32_t Places __attribute__((vector_size(kLanes * 4)));
+  Places places;
+  for (int i = 0; i < kLanes; ++i) places[i] = i;
+  return places < n ? v : Splat(other);
+}
+
+// As model::loops::Exp, for x <= 88.
+inline Vec ExpVec(Vec x) {
+  x = MaxVec(x, Splat(-87.33654f));
+#if defined(__AVX512F__)
+  const Vec k = (Vec)_mm512_roundscale_ps((__m512)(x * 1.44269504088896341f), 8);
+#else
+  Vec k;
+  for (int i = 0; i < kLanes; ++i) k[i] = __builtin_rintf(x[i] * 1.44269504088896341f);
+#endif
+  Vec r = Fma(k, Splat(-0.693359375f), x);
+  r = Fma(k, Splat(2.12194440e-4f), r);
+  Vec y = Splat(1.9875691500e-4f);
+  y = Fma(y, r, Splat(1.3981999507e-3f));
+  y = Fma(y, r, Splat(8.3334519073e-3f));
+  y = Fma(y, r, Splat(4.1665795894e-2f));
+  y = Fma(y, r, Splat(1.6666665459e-1f));
+  y = Fma(y, r, Splat(5.0000001201e-1f));
+  y = Fma(y, r * r, r + 1.0f);
+#if defined(__AVX512F__)
+  return (Vec)_mm512_scalef_ps((__m512)y, (__m512)k);
+#else
+  typedef int32_t Ints __attribute__((vector_size(kLanes * 4)));
+  const Ints powers = (__builtin_convertvector(k, Ints) + 127) << 23;
+  return y * reinterpret_cast<Vec>(powers);
+#endif
+}
 
 template <int kBy = kLanes / 2>
 inline float MaxLanes(Vec v) {

@@ -54,6 +54,12 @@ struct Product {
   int64_t columns = 0;  // of out
 };
 
+// Columns of panels [panel_begin, panel_end), rows of tiles [tile_begin, tile_end).
+struct ProductPart {
+  int64_t panel_begin = 0, panel_end = 0;
+  int64_t tile_begin = 0, tile_end = 0;
+};
+
 // Where the keys and values of a layer lie. In a block, each kv head has keys [head_dim][tokens],
 // values [tokens][head_dim] and, for int8, scales of keys [tokens] and of values [tokens].
 struct CacheView {
@@ -65,9 +71,22 @@ struct CacheView {
   int64_t head_dim = 0;
 };
 
+inline constexpr int64_t kTokensAtOnce = 16;
+
+// Tokens [slot, slot + tokens) of a block, for one head: kTokensAtOnce at most.
+struct NewTokens {
+  BlockId block = 0;
+  int64_t slot = 0;
+  int64_t tokens = 0;
+  int64_t kv_head = 0;
+  const float* keys = nullptr;  // [tokens][head_dim], rows `stride` apart; `values` likewise
+  const float* values = nullptr;
+  int64_t stride = 0;
+};
+
 // Part of a step's rows, those of one sequence; heads of the kv head `kv_head` alone.
 struct AttentionPart {
-  const float* q = nullptr;  // row of the slice's token 0: [heads · head_dim], stride q_stride
+  const float* q = nullptr;  // row of token `begin`: [heads · head_dim], stride q_stride
   int64_t q_stride = 0;
   int64_t position = 0;        // of token 0
   int64_t begin = 0, end = 0;  // tokens
@@ -75,7 +94,7 @@ struct AttentionPart {
   int64_t kv_head = 0;
   const BlockId* blocks = nullptr;
   float scale = 1;
-  void* out = nullptr;  // activation: row of token 0
+  void* out = nullptr;  // activation: row of token `begin`
   int64_t out_stride = 0;
   bool out_f32 = true;
 };
@@ -105,12 +124,10 @@ struct Kernels {
   // Tile `tile` of x [rows, k] of activations (words: one f32 or two bf16), tiles of TileRows.
   void (*pack_rows)(const uint32_t* x, int64_t stride_words, int64_t rows, int64_t words,
                     int64_t tile, uint32_t* to);
-  void (*product)(const Product& product, int64_t panel_begin, int64_t panel_end);
+  void (*product)(const Product& product, const ProductPart& part);
 
   void (*norm)(const Norm& norm, const float* x, void* y, bool y_f32);  // a row
-  // rows [head_dim] of a token into its place; slot: the token's place in its block.
-  void (*store_kv)(const CacheView& cache, BlockId block, int64_t slot, int64_t kv_head,
-                   const float* key, const float* value);
+  void (*store_kv)(const CacheView& cache, const NewTokens& tokens);
   void (*attention)(const CacheView& cache, const AttentionPart& part, float* scratch);
   int64_t (*attention_scratch)(int64_t head_dim);  // floats
 
@@ -129,6 +146,10 @@ struct Kernels {
 inline int64_t TileRows(const Kernels& kernels, int64_t rows) {
   const int64_t tiles = (rows + kernels.max_rows - 1) / kernels.max_rows;
   return tiles == 0 ? 1 : (rows + tiles - 1) / tiles;
+}
+inline int64_t Tiles(const Kernels& kernels, int64_t rows) {
+  const int64_t height = TileRows(kernels, rows);
+  return (rows + height - 1) / height;
 }
 
 // What this machine can run, the best first.
