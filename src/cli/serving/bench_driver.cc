@@ -12,9 +12,6 @@ namespace {
 
 // How long a client that waits for its time takes to notice that it is over.
 constexpr double kNoticeSeconds = 0.05;
-// A client whose request failed does not ask again at once: a server that has gone would make as
-// many failures as there is time for.
-constexpr double kAgainSeconds = 0.1;
 
 }  // namespace
 

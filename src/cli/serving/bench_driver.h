@@ -30,6 +30,10 @@ struct DriverConfig {
 
 class Driver {
  public:
+  // A client whose request failed does not ask again before so long: a server that has gone would
+  // make as many failures as there is time for. Arrivals that are given keep their times.
+  static constexpr double kAgainSeconds = 0.1;
+
   explicit Driver(DriverConfig config);
   ~Driver();  // stops, and waits for the clients
 

@@ -186,5 +186,24 @@ TEST(BenchDriver, AsksEachRequestOnce) {
   EXPECT_TRUE(report.counted_by_server);
 }
 
+TEST(BenchDriver, AClientWhoseRequestFailedDoesNotAskAgainAtOnce) {
+  const auto server =
+      net::Server::Start({}, [](net::Request, std::shared_ptr<net::Responder> responder) {
+        responder->Send({.status = 503, .body = "{\"error\":\"busy\"}"});
+      });
+  ASSERT_TRUE(server.ok());
+  DriverConfig config;
+  config.url = *net::ParseUrl("127.0.0.1:" + std::to_string((*server)->port()));
+  config.requests = 4;
+  Driver driver(std::move(config));
+  while (!driver.over()) std::this_thread::yield();
+  const std::vector<RequestOutcome> outcomes = driver.Outcomes();
+  ASSERT_EQ(outcomes.size(), 4u);
+  for (size_t i = 1; i < outcomes.size(); ++i) {
+    EXPECT_EQ(outcomes[i].error, "HTTP 503");
+    EXPECT_GE(outcomes[i].planned, outcomes[i - 1].end + Driver::kAgainSeconds) << i;
+  }
+}
+
 }  // namespace
 }  // namespace longrun::cli
