@@ -56,7 +56,7 @@ double At(std::vector<double>& sorted, double share) {
 void Measure(const char* name, const Format& format, const model::Tokenizer& tokenizer,
              ConstraintCompiler* compiler) {
   const Stopwatch compile_watch;
-  const auto constraint = *compiler->Compile(format);
+  const auto constraint = *compiler->Compile(format, "");
   const double compile_ms = compile_watch.seconds() * 1e3;
   const auto words = static_cast<size_t>((tokenizer.vocab_size() + 31) / 32);
   std::vector<uint32_t> mask(words);

@@ -45,7 +45,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   longrun::Random random(seed);
   static const auto compiler = ConstraintCompiler::Make(Vocabulary());
   const auto constraint = compiler->Compile(
-      {longrun::serving::FormatKind::kJsonSchema, std::string(data + 8, data + size)});
+      {longrun::serving::FormatKind::kJsonSchema, std::string(data + 8, data + size)}, "");
   if (!constraint.ok()) return 0;
   const auto state = (*constraint)->Start();
   const auto vocab = static_cast<size_t>(Vocabulary().vocab_size());

@@ -65,15 +65,19 @@ class History {
 
   void Ask(const Arrival& arrival) {
     const serving::GenerationRequest& r = arrival.request;
+    if (const absl::Status possible = core_->Check(r); !possible.ok()) {
+      // Prompts are drawn without a look at the cache's size.
+      if (!absl::StrContains(possible.message(), "the cache has room")) {
+        outcome_.violations.push_back(possible.ToString());
+      }
+      ++outcome_.rejected;
+      return;
+    }
     auto submission = core_->Prepare(r, [this, &arrival](const std::string& id, Delta delta) {
       Deliver(arrival, id, std::move(delta));
     });
     if (!submission.ok()) {
-      // Prompts are drawn without a look at the cache's size.
-      if (!absl::StrContains(submission.status().message(), "the cache has room")) {
-        outcome_.violations.push_back(submission.status().ToString());
-      }
-      ++outcome_.rejected;
+      outcome_.violations.push_back(submission.status().ToString());
       return;
     }
     if (const absl::Status refusal = core_->RefusalFor(serving::WaitingOf(r), core_->backlog());

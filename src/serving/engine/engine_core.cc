@@ -47,13 +47,12 @@ absl::Status EngineCore::Check(const GenerationRequest& request) const {
 }
 
 absl::StatusOr<Submission> EngineCore::Prepare(GenerationRequest request, OnDelta on_delta) const {
-  LR_RETURN_IF_ERROR(Check(request));
   Submission submission;
   if (request.format.kind != FormatKind::kText && !request.embedding) {
     if (compiler_ == nullptr) {
       return absl::InvalidArgumentError("this server does not constrain the format of its text");
     }
-    LR_ASSIGN_OR_RETURN(submission.constraint, compiler_->Compile(request.format));
+    LR_ASSIGN_OR_RETURN(submission.constraint, compiler_->Compile(request.format, request.tenant));
     request.format.json_schema = {};  // it would wait with the request
   }
   submission.request = std::move(request);

@@ -39,7 +39,7 @@ class EngineCore {
 
   // Whether the request can be done at all.
   absl::Status Check(const GenerationRequest& request) const;
-  // That, and its constraint compiled.
+  // Of one that can: its constraint compiled.
   absl::StatusOr<Submission> Prepare(GenerationRequest request, OnDelta on_delta) const;
   // Whether such a newcomer would wait too long behind such a backlog.
   absl::Status RefusalFor(const Waiting& newcomer, const Backlog& backlog) const;

@@ -293,10 +293,12 @@ TEST_F(EngineTest, WhoWasTakenUpStillWaitsAndIsCounted) {
 // Counts what it is asked to compile.
 class CountingCompiler final : public ConstraintCompiler {
  public:
-  absl::StatusOr<std::shared_ptr<const Constraint>> Compile(const Format&) override {
+  absl::StatusOr<std::shared_ptr<const Constraint>> Compile(const Format&,
+                                                            const std::string&) override {
     ++compiled;
     return absl::ResourceExhaustedError("no memory for schemas");
   }
+  int64_t bytes() const override { return 0; }
   int compiled = 0;
 };
 

@@ -1,11 +1,13 @@
 #include "serving/grammar/constraint.h"
 
 #include <algorithm>
-#include <atomic>
 #include <mutex>
 #include <utility>
+#include <vector>
 
-#include "base/check.h"
+#include "absl/strings/str_cat.h"
+#include "base/fair_account.h"
+#include "base/units.h"
 #include "serving/grammar/machine.h"
 #include "serving/grammar/schema.h"
 #include "serving/grammar/token_tree.h"
@@ -13,113 +15,100 @@
 namespace longrun::serving {
 namespace {
 
-// Bytes of grammars that somebody holds.
-class Account {
- public:
-  explicit Account(int64_t most) : most_(most) {}
-  absl::Status Take(int64_t bytes) {
-    if (held_.fetch_add(bytes) + bytes <= most_) return absl::OkStatus();
-    Return(bytes);
-    return absl::ResourceExhaustedError(
-        "the JSON schemas of requests under way take all memory that there is for them; try again");
-  }
-  void Return(int64_t bytes) { held_.fetch_sub(bytes); }
+class GrammarState;
 
- private:
-  const int64_t most_;
-  std::atomic<int64_t> held_ = 0;
-};
-
-// A grammar, its bytes in the account while it lives.
-struct HeldGrammar {
-  HeldGrammar(Grammar of, int64_t bytes_taken, std::shared_ptr<Account> from)
-      : grammar(std::move(of)), bytes(bytes_taken), account(std::move(from)) {}
-  HeldGrammar(const HeldGrammar&) = delete;
-  HeldGrammar& operator=(const HeldGrammar&) = delete;
-  ~HeldGrammar() { account->Return(bytes); }
-
-  const Grammar grammar;
-  const int64_t bytes;
-  const std::shared_ptr<Account> account;
-};
-
-// What all states of a constraint share: the grammar, and a machine that is made anew once it
-// remembers too much.
+// What all states of a constraint share: the grammar, and a machine that forgets what it remembers
+// where that becomes too much.
 class GrammarConstraint final : public Constraint,
                                 public std::enable_shared_from_this<GrammarConstraint> {
  public:
+  // `share` holds what Hold says of `held_bytes`, the grammar's.
   GrammarConstraint(const model::Tokenizer& tokenizer, std::shared_ptr<const TokenTree> tokens,
-                    std::shared_ptr<const HeldGrammar> held)
-      : tokenizer_(tokenizer), tokens_(std::move(tokens)), held_(std::move(held)) {
-    Renew();
-  }
+                    std::shared_ptr<const Grammar> grammar, int64_t held_bytes,
+                    std::shared_ptr<FairAccount> account, std::unique_ptr<FairShare> share)
+      : tokenizer_(tokenizer),
+        tokens_(std::move(tokens)),
+        grammar_(std::move(grammar)),
+        held_bytes_(held_bytes),
+        account_(std::move(account)),
+        share_(std::move(share)) {}
   std::unique_ptr<ConstraintState> Start() const override;
 
-  // A machine and the lock under which it is used; machines live as long as a state stands in them.
-  struct Shared {
-    Shared(const Grammar& grammar, const TokenTree& tokens) : machine(grammar, tokens) {}
-    std::mutex mutex;
-    Machine machine;
-  };
-  std::shared_ptr<Shared> Current() const {
-    const std::lock_guard lock(mutex_);
-    return shared_;
+  // With machine_bytes of a machine, in place of what was held. False: it is too much.
+  static bool Hold(FairShare* share, int64_t held_bytes, int64_t machine_bytes) {
+    return share->Set(held_bytes + std::max(machine_bytes, ConstraintCompiler::kLeastMachineBytes));
   }
-  void Renew() const {
-    auto fresh = std::make_shared<Shared>(held_->grammar, *tokens_);
-    const std::lock_guard lock(mutex_);
-    shared_ = std::move(fresh);
-  }
-  const model::Tokenizer& tokenizer() const { return tokenizer_; }
 
  private:
+  friend class GrammarState;
+  void Enter(GrammarState* state) const;
+  void Leave(GrammarState* state) const;
+  void Settle() const;
+
   const model::Tokenizer& tokenizer_;
-  std::shared_ptr<const TokenTree> tokens_;
-  std::shared_ptr<const HeldGrammar> held_;
-  mutable std::mutex mutex_;  // of shared_
-  mutable std::shared_ptr<Shared> shared_;
+  const std::shared_ptr<const TokenTree> tokens_;
+  const std::shared_ptr<const Grammar> grammar_;
+  const int64_t held_bytes_;
+  const std::shared_ptr<FairAccount> account_;  // of share_
+
+  mutable std::mutex mutex_;  // guards those below
+  const std::unique_ptr<FairShare> share_;
+  mutable std::unique_ptr<Machine> machine_;  // while there are states
+  mutable std::vector<GrammarState*> states_;
 };
 
 class GrammarState final : public ConstraintState {
  public:
   explicit GrammarState(std::shared_ptr<const GrammarConstraint> constraint)
-      : constraint_(std::move(constraint)), shared_(constraint_->Current()) {
-    const std::lock_guard lock(shared_->mutex);
-    place_ = shared_->machine.start();
+      : constraint_(std::move(constraint)) {
+    const std::lock_guard lock(constraint_->mutex_);
+    constraint_->Enter(this);
+    place_ = machine().start();
+  }
+  GrammarState(const GrammarState& other)
+      : ConstraintState(other), constraint_(other.constraint_), ended_(other.ended_) {
+    const std::lock_guard lock(constraint_->mutex_);
+    constraint_->Enter(this);
+    place_ = other.place_;
+  }
+  GrammarState& operator=(const GrammarState&) = delete;
+  ~GrammarState() override {
+    const std::lock_guard lock(constraint_->mutex_);
+    constraint_->Leave(this);
   }
 
   void Mask(std::span<uint32_t> mask) override {
     std::fill(mask.begin(), mask.end(), 0);
-    const std::optional<TokenId> end = constraint_->tokenizer().end_of_text();
+    const std::optional<TokenId> end = constraint_->tokenizer_.end_of_text();
+    const std::lock_guard lock(constraint_->mutex_);
     if (!ended_) {
-      RenewIfFull();
-      const std::lock_guard lock(shared_->mutex);
-      const std::vector<uint32_t>& allowed = shared_->machine.Mask(place_);
+      const std::vector<uint32_t>& allowed = machine().Mask(place_);
       std::copy_n(allowed.begin(), std::min(allowed.size(), mask.size()), mask.begin());
+      constraint_->Settle();
     }
     if (end.has_value() && MayEnd()) mask[static_cast<size_t>(*end) / 32] |= 1u << (*end % 32);
   }
 
   bool Accept(TokenId token) override {
-    const model::Tokenizer& tokenizer = constraint_->tokenizer();
+    const model::Tokenizer& tokenizer = constraint_->tokenizer_;
     if (token < 0 || token >= tokenizer.vocab_size() || ended_) return false;
+    const std::lock_guard lock(constraint_->mutex_);
     if (token == tokenizer.end_of_text()) return ended_ = MayEnd();
     if (tokenizer.IsSpecial(token)) return false;
-    RenewIfFull();
-    const std::lock_guard lock(shared_->mutex);
     Machine::Place place = place_;
     for (const char c : tokenizer.TokenBytes(token)) {
-      place = shared_->machine.Step(place, static_cast<uint8_t>(c));
-      if (place == Machine::kNowhere) return false;
+      place = machine().Step(place, static_cast<uint8_t>(c));
+      if (place == Machine::kNowhere) break;
     }
-    place_ = place;
-    return true;
+    const bool taken = place != Machine::kNowhere;
+    if (taken) place_ = place;
+    constraint_->Settle();
+    return taken;
   }
 
   bool complete() const override {
-    if (ended_) return true;
-    const std::lock_guard lock(shared_->mutex);
-    return shared_->machine.MustEnd(place_);
+    const std::lock_guard lock(constraint_->mutex_);
+    return ended_ || machine().MustEnd(place_);
   }
 
   std::unique_ptr<ConstraintState> Clone() const override {
@@ -127,33 +116,45 @@ class GrammarState final : public ConstraintState {
   }
 
  private:
-  bool MayEnd() const {
-    if (ended_) return true;
-    const std::lock_guard lock(shared_->mutex);
-    return shared_->machine.MayEnd(place_);
-  }
+  friend class GrammarConstraint;
+  Machine& machine() const { return *constraint_->machine_; }
+  bool MayEnd() const { return ended_ || machine().MayEnd(place_); }
 
-  void RenewIfFull() {
-    Machine::Stacks stacks;
-    {
-      const std::lock_guard lock(shared_->mutex);
-      if (!shared_->machine.IsFull()) return;
-      stacks = shared_->machine.Export(place_);
-    }
-    if (constraint_->Current() == shared_) constraint_->Renew();
-    shared_ = constraint_->Current();
-    const std::lock_guard lock(shared_->mutex);
-    place_ = shared_->machine.Import(stacks);
-  }
-
-  std::shared_ptr<const GrammarConstraint> constraint_;
-  std::shared_ptr<GrammarConstraint::Shared> shared_;
-  Machine::Place place_ = 0;
-  bool ended_ = false;  // the end of text was taken
+  const std::shared_ptr<const GrammarConstraint> constraint_;
+  Machine::Place place_ = 0;  // in the constraint's machine, under its mutex
+  bool ended_ = false;        // the end of text was taken
 };
 
 std::unique_ptr<ConstraintState> GrammarConstraint::Start() const {
   return std::make_unique<GrammarState>(shared_from_this());
+}
+
+// The mutex is held, as for those below.
+void GrammarConstraint::Enter(GrammarState* state) const {
+  if (machine_ == nullptr) machine_ = std::make_unique<Machine>(*grammar_, *tokens_);
+  states_.push_back(state);
+}
+
+void GrammarConstraint::Leave(GrammarState* state) const {
+  std::erase(states_, state);
+  if (!states_.empty()) return;
+  machine_.reset();
+  Hold(share_.get(), held_bytes_, 0);
+}
+
+// After each use: accounts for what the machine remembers. What is too much is forgotten, all but
+// where the states stand.
+void GrammarConstraint::Settle() const {
+  const int64_t bytes = machine_->bytes();
+  if (bytes <= ConstraintCompiler::kMostMachineBytes && Hold(share_.get(), held_bytes_, bytes)) {
+    return;
+  }
+  std::vector<Machine::Stacks> stacks;
+  for (const GrammarState* state : states_) stacks.push_back(machine_->Export(state->place_));
+  machine_.reset();
+  machine_ = std::make_unique<Machine>(*grammar_, *tokens_);
+  for (size_t i = 0; i < states_.size(); ++i) states_[i]->place_ = machine_->Import(stacks[i]);
+  Hold(share_.get(), held_bytes_, machine_->bytes());
 }
 
 class GrammarCompiler final : public ConstraintCompiler {
@@ -161,35 +162,43 @@ class GrammarCompiler final : public ConstraintCompiler {
   GrammarCompiler(const model::Tokenizer& tokenizer, int64_t most_bytes)
       : tokenizer_(tokenizer),
         tokens_(std::make_shared<TokenTree>(tokenizer)),
-        account_(std::make_shared<Account>(most_bytes)),
-        object_(std::make_shared<HeldGrammar>(ObjectGrammar(), 0, account_)) {}
+        account_(std::make_shared<FairAccount>(most_bytes)),
+        object_(std::make_shared<Grammar>(ObjectGrammar())) {}
 
-  absl::StatusOr<std::shared_ptr<const Constraint>> Compile(const Format& format) override {
-    switch (format.kind) {
-      case FormatKind::kText:
-        return std::shared_ptr<const Constraint>();
-      case FormatKind::kJsonObject:
-        return Constrained(object_);
-      case FormatKind::kJsonSchema:
-        break;
+  absl::StatusOr<std::shared_ptr<const Constraint>> Compile(const Format& format,
+                                                            const std::string& tenant) override {
+    if (format.kind == FormatKind::kText) return std::shared_ptr<const Constraint>();
+    FairAccount::Party* const party = account_->PartyOf(tenant);
+    auto share = std::make_unique<FairShare>(party);
+    // Before there is any work.
+    if (!GrammarConstraint::Hold(share.get(), 0, 0)) return TooMuch(*party);
+    std::shared_ptr<const Grammar> grammar = object_;
+    int64_t bytes = 0;
+    if (format.kind == FormatKind::kJsonSchema) {
+      LR_ASSIGN_OR_RETURN(Grammar compiled, CompileSchema(format.json_schema));
+      bytes = compiled.bytes();
+      grammar = std::make_shared<const Grammar>(std::move(compiled));
+      if (!GrammarConstraint::Hold(share.get(), bytes, 0)) return TooMuch(*party);
     }
-    LR_RETURN_IF_ERROR(account_->Take(1));  // before there is any work
-    account_->Return(1);
-    LR_ASSIGN_OR_RETURN(Grammar grammar, CompileSchema(format.json_schema));
-    const int64_t bytes = grammar.bytes();
-    LR_RETURN_IF_ERROR(account_->Take(bytes));
-    return Constrained(std::make_shared<HeldGrammar>(std::move(grammar), bytes, account_));
+    return std::make_shared<const GrammarConstraint>(tokenizer_, tokens_, std::move(grammar), bytes,
+                                                     account_, std::move(share));
   }
 
+  int64_t bytes() const override { return account_->bytes(); }
+
  private:
-  std::shared_ptr<const Constraint> Constrained(std::shared_ptr<const HeldGrammar> held) {
-    return std::make_shared<GrammarConstraint>(tokenizer_, tokens_, std::move(held));
+  absl::Status TooMuch(const FairAccount::Party& party) const {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "your requests under way that ask for JSON would hold ",
+        FormatBytes(static_cast<double>(party.bytes())), ", more than they leave of the ",
+        FormatBytes(static_cast<double>(account_->limit_bytes())),
+        " that there are for the JSON formats of all; try again when one of them has ended"));
   }
 
   const model::Tokenizer& tokenizer_;
-  std::shared_ptr<const TokenTree> tokens_;
-  std::shared_ptr<Account> account_;
-  std::shared_ptr<const HeldGrammar> object_;
+  const std::shared_ptr<const TokenTree> tokens_;
+  const std::shared_ptr<FairAccount> account_;
+  const std::shared_ptr<const Grammar> object_;
 };
 
 }  // namespace

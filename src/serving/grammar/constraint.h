@@ -37,16 +37,27 @@ class Constraint {
 
 class ConstraintCompiler {
  public:
-  // Of all constraints that somebody holds, those of waiting requests as well.
+  // Of all constraints that somebody holds, those of waiting requests as well, and of what they
+  // remember once they are used. It is shared out fairly between tenants (base/fair_account.h): who
+  // holds much already is refused more constraints, and its own remember less.
   static constexpr int64_t kMostBytes = 128 << 20;
+  // Of each of them at the least, however little is left.
+  static constexpr int64_t kLeastMachineBytes = 64 << 10;
+  // Of each at the most, however much is left; and what one mask may take while it is worked out.
+  static constexpr int64_t kMostMachineBytes = 4 << 20;
+  static constexpr int64_t kMostMaskBytes = 8 << 20;
+
   // The tokenizer outlives it.
   static std::unique_ptr<ConstraintCompiler> Make(const model::Tokenizer& tokenizer,
                                                   int64_t most_bytes = kMostBytes);
   virtual ~ConstraintCompiler() = default;
   // Null for plain text. InvalidArgument names the place in the schema (as a JSON pointer) and what
   // is wrong or not supported there; time and memory are bounded whatever the schema.
-  // ResourceExhausted while those of others hold `most_bytes`.
-  virtual absl::StatusOr<std::shared_ptr<const Constraint>> Compile(const Format& format) = 0;
+  // ResourceExhausted, before any work, where those of the tenant would hold more than they leave.
+  virtual absl::StatusOr<std::shared_ptr<const Constraint>> Compile(const Format& format,
+                                                                    const std::string& tenant) = 0;
+  // Held now, of all tenants.
+  virtual int64_t bytes() const = 0;
 };
 
 }  // namespace longrun::serving

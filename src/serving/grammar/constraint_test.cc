@@ -60,8 +60,8 @@ std::string RandomWalk(ConstraintState* state, const Tokenizer& tokenizer, Rando
 
 TEST(Constraint, AnyWalkInObjectModeIsAnObject) {
   const auto compiler = ConstraintCompiler::Make(Trained());
-  EXPECT_EQ(*compiler->Compile({FormatKind::kText}), nullptr);
-  const auto constraint = *compiler->Compile({FormatKind::kJsonObject});
+  EXPECT_EQ(*compiler->Compile({FormatKind::kText}, ""), nullptr);
+  const auto constraint = *compiler->Compile({FormatKind::kJsonObject}, "");
   Random random(1);
   for (int round = 0; round < 40; ++round) {
     const auto state = constraint->Start();
@@ -191,7 +191,7 @@ TEST(Constraint, AnyWalkThroughARandomSchemaIsValid) {
     Random random(seed);
     const Json schema = RandomObject(random, 3);  // at the root, so that "#" is no loop
     const auto compiler = ConstraintCompiler::Make(Trained());
-    const auto constraint = compiler->Compile({FormatKind::kJsonSchema, schema.dump()});
+    const auto constraint = compiler->Compile({FormatKind::kJsonSchema, schema.dump()}, "");
     if (!constraint.ok()) {  // a bound that leaves nothing
       EXPECT_THAT(std::string(constraint.status().message()), ::testing::HasSubstr("no text"));
       continue;
@@ -215,7 +215,7 @@ TEST(Constraint, MasksAreWhatIsAccepted) {
     Random random(seed);
     const Json schema = RandomObject(random, 3);
     const auto compiler = ConstraintCompiler::Make(Trained());
-    const auto constraint = compiler->Compile({FormatKind::kJsonSchema, schema.dump()});
+    const auto constraint = compiler->Compile({FormatKind::kJsonSchema, schema.dump()}, "");
     if (!constraint.ok()) continue;
     const auto state = (*constraint)->Start();
     for (int i = 0; i < 25 && !state->complete(); ++i) {
@@ -229,7 +229,7 @@ TEST(Constraint, MasksAreWhatIsAccepted) {
 // What json.dumps and JSON.stringify write, of values that a walk found.
 TEST(Constraint, EveryUsualWayOfWritingAValueIsRead) {
   const auto compiler = ConstraintCompiler::Make(Trained());
-  const auto constraint = *compiler->Compile({FormatKind::kJsonObject});
+  const auto constraint = *compiler->Compile({FormatKind::kJsonObject}, "");
   const Json value =
       Json::parse(R"({"a":[1,2.5,-3e-7,{"b":{}}],"c":"é\n😀","d":[],"e":{"f":null,"g":[[true]]}})");
   for (const int indent : {-1, 0, 1, 2, 4, 8}) {
@@ -242,7 +242,7 @@ TEST(Constraint, EveryUsualWayOfWritingAValueIsRead) {
 
 TEST(Constraint, ValuesNestNoDeeperThanTheirBound) {
   const auto compiler = ConstraintCompiler::Make(Trained());
-  const auto state = (*compiler->Compile({FormatKind::kJsonObject}))->Start();
+  const auto state = (*compiler->Compile({FormatKind::kJsonObject}, ""))->Start();
   for (const TokenId t : Trained().Encode("{\"a\":")) ASSERT_TRUE(state->Accept(t));
   int depth = 0;
   while (state->Accept(Trained().ByteToken('['))) ASSERT_LT(++depth, 100);
@@ -305,8 +305,8 @@ TEST(Constraint, WhatIsGivenUpDoesNotDependOnOthers) {
   }
   const std::string schema = R"({"anyOf":[)" + alternatives + R"({"type":"null"}]})";
   const auto compiler = ConstraintCompiler::Make(Trained());
-  const auto fresh = compiler->Compile({FormatKind::kJsonSchema, schema});
-  const auto used = compiler->Compile({FormatKind::kJsonSchema, schema});
+  const auto fresh = compiler->Compile({FormatKind::kJsonSchema, schema}, "");
+  const auto used = compiler->Compile({FormatKind::kJsonSchema, schema}, "");
   ASSERT_TRUE(fresh.ok()) << fresh.status();
   for (const char* before : {"\"yab", "\"ya"}) {
     const auto state = (*used)->Start();
@@ -353,31 +353,94 @@ TEST(Constraint, AMaskIsBoundedWorkWhateverTheGrammar) {
   EXPECT_LT(machine.work() - before, 2'500'000);
 }
 
+constexpr int64_t kLeast = ConstraintCompiler::kLeastMachineBytes;
+
 TEST(Constraint, WhatWaitsHoldsBoundedMemory) {
   const Format format{FormatKind::kJsonSchema, R"({"type":"string","maxLength":10000})"};
   const int64_t bytes = CompileSchema(format.json_schema)->bytes();
   EXPECT_GT(bytes, 300'000);
   EXPECT_LT(bytes, 1'000'000);
-  const auto compiler = ConstraintCompiler::Make(Trained(), 2 * bytes);
-  auto one = compiler->Compile(format), two = compiler->Compile(format);
+  const auto compiler = ConstraintCompiler::Make(Trained(), 4 * (bytes + kLeast));
+  auto one = compiler->Compile(format, ""), two = compiler->Compile(format, "");
   EXPECT_TRUE(one.ok());
   EXPECT_TRUE(two.ok());
-  EXPECT_EQ(compiler->Compile(format).status().code(), absl::StatusCode::kResourceExhausted);
+  const auto three = compiler->Compile(format, "");
+  EXPECT_EQ(three.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(three.status().message()), ::testing::HasSubstr("ask for JSON"));
   // Before it is looked at.
-  EXPECT_EQ(compiler->Compile({FormatKind::kJsonSchema, "{"}).status().code(),
+  EXPECT_EQ(compiler->Compile({FormatKind::kJsonSchema, "{"}, "").status().code(),
             absl::StatusCode::kResourceExhausted);
-  EXPECT_TRUE(compiler->Compile({FormatKind::kJsonObject}).ok());
   const auto state = (*one)->Start();  // a choice under way holds it as well
   one = absl::CancelledError();
-  EXPECT_FALSE(compiler->Compile(format).ok());
+  EXPECT_FALSE(compiler->Compile(format, "").ok());
   two = absl::CancelledError();
-  EXPECT_TRUE(compiler->Compile(format).ok());
+  EXPECT_TRUE(compiler->Compile(format, "").ok());
+}
+
+TEST(Constraint, NoTenantTakesAllMemory) {
+  constexpr int64_t kAll = 64;
+  const Format object{FormatKind::kJsonObject};
+  const auto compiler = ConstraintCompiler::Make(Trained(), kAll * kLeast);
+  std::vector<std::shared_ptr<const Constraint>> held;
+  const auto take_all = [&](const std::string& tenant) {
+    int64_t taken = 0;
+    for (auto one = compiler->Compile(object, tenant); one.ok();
+         one = compiler->Compile(object, tenant)) {
+      held.push_back(*one);
+      ++taken;
+    }
+    return taken;
+  };
+  EXPECT_EQ(take_all("greedy"), kAll / 2);
+  EXPECT_EQ(take_all("other"), kAll / 4);
+  EXPECT_EQ(take_all("third"), kAll / 8);
+  EXPECT_EQ(take_all("greedy"), 0);
+  held.clear();
+  EXPECT_EQ(compiler->bytes(), 0);
+}
+
+// What requests remember while they run is on the account, grows while there is room, and is
+// forgotten where there is none: the masks stay the same.
+TEST(Constraint, MachinesOfAllRequestsHoldBoundedMemoryTogether) {
+  const Format hostile{FormatKind::kJsonSchema,
+                       R"({"type":"string","pattern":"^[ab]*a[ab]{40}$"})"};
+  constexpr int64_t kRoomy = 64 << 20, kTight = 1 << 20;
+  constexpr int kRequests = 6;
+  const auto roomy = ConstraintCompiler::Make(Trained(), kRoomy);
+  const auto tight = ConstraintCompiler::Make(Trained(), kTight);
+  const auto reference = (*roomy->Compile(hostile, ""))->Start();
+  std::vector<std::unique_ptr<ConstraintState>> states;
+  for (int i = 0; i < kRequests; ++i) {
+    states.push_back((*tight->Compile(hostile, i % 2 == 0 ? "even" : "odd"))->Start());
+  }
+  Random random(3);
+  const auto take = [&](char c) {
+    const TokenId token = Trained().ByteToken(static_cast<uint8_t>(c));
+    ASSERT_TRUE(reference->Accept(token));
+    for (const auto& state : states) ASSERT_TRUE(state->Accept(token));
+  };
+  take('"');
+  int64_t most = 0;
+  for (int i = 0; i < 300; ++i) {
+    take("ab"[random.Below(2)]);
+    const std::vector<TokenId> allowed = Allowed(reference.get(), Trained());
+    for (const auto& state : states) {
+      ASSERT_EQ(Allowed(state.get(), Trained()), allowed);
+      most = std::max(most, tight->bytes());
+    }
+  }
+  EXPECT_GT(roomy->bytes(), kLeast) << "what there is room for is remembered";
+  EXPECT_LE(roomy->bytes(), ConstraintCompiler::kMostMachineBytes + (1 << 20));
+  EXPECT_GT(most, kRequests * kLeast);
+  EXPECT_LE(most, kTight);
+  states.clear();
+  EXPECT_EQ(tight->bytes(), 0);
 }
 
 TEST(Constraint, RequestsInObjectModeShareNothingThatRemembers) {
   const auto compiler = ConstraintCompiler::Make(Trained());
-  EXPECT_NE(*compiler->Compile({FormatKind::kJsonObject}),
-            *compiler->Compile({FormatKind::kJsonObject}));
+  EXPECT_NE(*compiler->Compile({FormatKind::kJsonObject}, ""),
+            *compiler->Compile({FormatKind::kJsonObject}, ""));
 }
 
 // Two ways for each step of a recursion: 2^depth readings, of which some are given up, and a text

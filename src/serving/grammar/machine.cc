@@ -12,12 +12,19 @@ namespace longrun::serving {
 namespace {
 
 constexpr size_t kMostReadings = 128;
-constexpr size_t kMostPlaces = 1024;
-constexpr size_t kMostNodes = 1 << 14;
-constexpr size_t kMostSteps = 1 << 16;
 constexpr size_t kMostMasks = 64;
 // Of one mask: stacks stepped, and what they come to without a byte.
 constexpr int64_t kMostWork = 1'000'000;
+
+template <class T>
+int64_t BytesOf(const std::vector<T>& list) {
+  return static_cast<int64_t>(list.capacity() * sizeof(T));
+}
+
+template <class Map>
+int64_t BytesOf(const Map& map) {
+  return static_cast<int64_t>(map.capacity() * (sizeof(typename Map::value_type) + 1));
+}
 
 }  // namespace
 
@@ -106,11 +113,15 @@ Machine::Place Machine::Settle(Configuration configuration) {
   key.push_back(configuration.may_end ? -1 : -2);
   const auto [it, is_new] =
       place_ids_.try_emplace(std::move(key), static_cast<Place>(places_.size()));
-  if (is_new) places_.push_back(std::move(configuration));
+  if (is_new) {
+    listed_bytes_ += BytesOf(it->first) + BytesOf(configuration.nodes);
+    places_.push_back(std::move(configuration));
+  }
   return it->second;
 }
 
-Machine::Place Machine::Compute(Place place, uint8_t byte) {
+Machine::Stepped Machine::Compute(Place place, uint8_t byte) {
+  const int64_t before = work_;
   std::vector<NodeId> targets;
   for (const NodeId node : At(place).nodes) {
     const NodeId below = nodes_[static_cast<size_t>(node)].below;
@@ -124,16 +135,20 @@ Machine::Place Machine::Compute(Place place, uint8_t byte) {
   ++round_;
   Configuration next;
   for (const NodeId target : targets) Reach(target, &next);
-  return Settle(std::move(next));
+  const Place settled = Settle(std::move(next));
+  return {settled, static_cast<int32_t>(work_ - before)};
 }
 
 Machine::Place Machine::Step(Place place, uint8_t byte) {
   const uint64_t key = static_cast<uint64_t>(place) << 8 | byte;
   const auto it = steps_.find(key);
-  if (it != steps_.end()) return it->second;
-  const Place next = Compute(place, byte);
+  if (it != steps_.end()) {
+    work_ += it->second.work;
+    return it->second.place;
+  }
+  const Stepped next = Compute(place, byte);
   steps_.emplace(key, next);
-  return next;
+  return next.place;
 }
 
 // Whether nothing but the free characters of `free`'s state, or that string's end, may come.
@@ -209,8 +224,10 @@ const std::vector<uint32_t>& Machine::Mask(Place place) {
   return masks_.emplace(place, std::move(mask)).first->second;
 }
 
-bool Machine::IsFull() const {
-  return places_.size() > kMostPlaces || nodes_.size() > kMostNodes || steps_.size() > kMostSteps;
+int64_t Machine::bytes() const {
+  const auto masks = static_cast<int64_t>(masks_.size() * tokens_.plain_mask().size_bytes());
+  return BytesOf(nodes_) + BytesOf(reached_at_) + BytesOf(node_ids_) + BytesOf(places_) +
+         BytesOf(place_ids_) + BytesOf(steps_) + BytesOf(masks_) + listed_bytes_ + masks;
 }
 
 Machine::Stacks Machine::Export(Place place) const {

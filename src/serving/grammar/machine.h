@@ -45,8 +45,8 @@ class Machine {
   // What was looked at so far; of one mask, some 2 million at the most.
   int64_t work() const { return work_; }
 
-  // Remembers so much that it should be begun anew.
-  bool IsFull() const;
+  // What it remembers.
+  int64_t bytes() const;
   Stacks Export(Place place) const;
   Place Import(const Stacks& stacks);
 
@@ -63,6 +63,11 @@ class Machine {
     std::vector<NodeId> nodes;  // of states that bytes lead on from, in the order of Precedes
     bool may_end = false;
   };
+  struct Stepped {
+    Place place = kNowhere;
+    int32_t work = 0;  // that it took to find: counted each time, so that a mask's bound depends on
+                       // the text alone
+  };
   struct Hash {
     size_t operator()(const std::vector<NodeId>& nodes) const;
   };
@@ -76,7 +81,7 @@ class Machine {
   bool Precedes(NodeId a, NodeId b) const;
   void Reach(NodeId node, Configuration* configuration);
   Place Settle(Configuration configuration);
-  Place Compute(Place place, uint8_t byte);
+  Stepped Compute(Place place, uint8_t byte);
   void AllowPlain(Place place, std::vector<uint32_t>* mask, bool* all_plain);
   bool OnlyFree(const Configuration& configuration, NodeId free) const;
   void Walk(Place place, std::span<const TokenNode> tree, std::vector<uint32_t>* mask);
@@ -87,11 +92,12 @@ class Machine {
   absl::flat_hash_map<uint64_t, NodeId> node_ids_;  // state << 32 | below
   std::vector<Configuration> places_;
   absl::flat_hash_map<std::vector<NodeId>, Place, Hash> place_ids_;  // may_end last
-  absl::flat_hash_map<uint64_t, Place> steps_;                       // place << 8 | byte
+  absl::flat_hash_map<uint64_t, Stepped> steps_;                     // place << 8 | byte
   absl::flat_hash_map<Place, std::vector<uint32_t>> masks_;
   std::vector<uint32_t> reached_at_;  // by node: the last Reach round that met it
   uint32_t round_ = 0;
-  int64_t work_ = 0;  // nodes looked at
+  int64_t listed_bytes_ = 0;  // of lists of nodes, in places_ and place_ids_
+  int64_t work_ = 0;          // nodes looked at
   Place start_ = 0;
 };
 

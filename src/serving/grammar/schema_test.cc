@@ -215,7 +215,7 @@ TEST(Schema, WhatIsNotReadIsRefusedByItsPlace) {
       {"\"" + std::string(70'000, ' ') + "\"", "at most 65536"},
   };
   for (const auto& [schema, message] : cases) {
-    const auto compiled = compiler->Compile({FormatKind::kJsonSchema, schema});
+    const auto compiled = compiler->Compile({FormatKind::kJsonSchema, schema}, "");
     ASSERT_FALSE(compiled.ok()) << schema.substr(0, 200);
     EXPECT_EQ(compiled.status().code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(compiled.status().message()), ::testing::HasSubstr(message))

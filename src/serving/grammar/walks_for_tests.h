@@ -41,7 +41,7 @@ inline std::vector<TokenId> Allowed(ConstraintState* state, const model::Tokeniz
 inline std::unique_ptr<ConstraintState> Start(const model::Tokenizer& tokenizer,
                                               const std::string& schema) {
   const auto compiler = ConstraintCompiler::Make(tokenizer);
-  const auto constraint = compiler->Compile({FormatKind::kJsonSchema, schema});
+  const auto constraint = compiler->Compile({FormatKind::kJsonSchema, schema}, "");
   EXPECT_TRUE(constraint.ok()) << schema << ": " << constraint.status();
   return constraint.ok() ? (*constraint)->Start() : nullptr;
 }
