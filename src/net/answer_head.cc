@@ -108,7 +108,8 @@ Response ErrorResponse(const HttpError& error) {
 
 Response BusyResponse() {
   Response response = ErrorResponse(
-      {503, "the server holds as many bytes of requests and answers as it may; try again"});
+      {503,
+       "your requests and unread answers hold as much memory as they leave to others; try again"});
   response.headers.emplace_back("Retry-After", "1");
   return response;
 }

@@ -6,6 +6,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
+#include "net/exchange.h"
+#include "net/outgoing.h"
 #include "net/request_reader.h"
 
 namespace longrun::net {
@@ -17,27 +19,13 @@ constexpr size_t kReadBytes = 8192;
 // Sent ahead while an answer is under way; beyond it nothing is read until that is done.
 constexpr int64_t kMostAheadBytes = 65536;
 constexpr double kLingerSeconds = 2;
+// What Asio and OpenSSL keep for a connection elsewhere: operations under way; records (measured:
+// 76 kB with OpenSSL 3.0).
+constexpr size_t kSocketBytes = 1 << 10;
+constexpr size_t kTlsBytes = 80 << 10;
 
 Tcp::socket& SocketOf(Tcp::socket& stream) { return stream; }
 Tcp::socket& SocketOf(TlsStream& stream) { return stream.next_layer(); }
-
-class AnswerTo final : public Responder {
- public:
-  AnswerTo(std::shared_ptr<Exchange> exchange, uint64_t number)
-      : exchange_(std::move(exchange)), number_(number) {}
-  ~AnswerTo() override { exchange_->Forgotten(number_); }
-  void Send(Response response) override { exchange_->Send(number_, std::move(response)); }
-  void Begin(Response head) override { exchange_->Begin(number_, std::move(head)); }
-  bool Write(std::string chunk) override { return exchange_->Write(number_, std::move(chunk)); }
-  void End() override { exchange_->End(number_); }
-  void OnClosed(std::function<void()> closed) override {
-    exchange_->OnClosed(number_, std::move(closed));
-  }
-
- private:
-  const std::shared_ptr<Exchange> exchange_;
-  const uint64_t number_;
-};
 
 struct Deadline {
   explicit Deadline(const asio::any_io_executor& executor) : timer(executor) {}
@@ -62,8 +50,9 @@ class Connection final : public ConnectionBase,
         read_deadline_(strand_),
         write_deadline_(strand_),
         reader_(core_->options),
-        in_held_(&core_->held),
-        out_held_(&core_->held) {
+        party_(core_->held.PartyOf("")),
+        in_held_(party_),
+        out_(party_) {
     ++core_->connections;
   }
   ~Connection() override {
@@ -88,10 +77,10 @@ class Connection final : public ConnectionBase,
     const std::lock_guard lock(mutex_);
     if (!Current(number) || begun_) return;
     begun_ = true;
-    if (!Hold(response.body.size())) response = BusyResponse();
+    if (!out_.HasRoomFor(response.body.size())) response = BusyResponse();
     const bool no_body = head_only_ || response.status == 204;
-    out_ += HeadOf(response, keep_alive_, Framing::kLength);
-    if (!no_body) out_ += response.body;
+    out_.Add(HeadOf(response, keep_alive_, Framing::kLength));
+    if (!no_body) out_.Add(response.body);
     Complete();
   }
 
@@ -100,7 +89,7 @@ class Connection final : public ConnectionBase,
     if (!Current(number) || begun_) return;
     begun_ = true;
     if (http_1_0_) keep_alive_ = false;  // its stream ends with the connection
-    out_ += HeadOf(head, keep_alive_, http_1_0_ ? Framing::kUntilClose : Framing::kChunked);
+    out_.Add(HeadOf(head, keep_alive_, http_1_0_ ? Framing::kUntilClose : Framing::kChunked));
     Wake();
   }
 
@@ -108,17 +97,8 @@ class Connection final : public ConnectionBase,
     const std::lock_guard lock(mutex_);
     if (!Current(number) || !begun_) return false;
     if (chunk.empty() || head_only_) return true;
-    // What was unsent before counts, and a chunk larger than the buffer not at all until it is out:
-    // its size says nothing of how fast it is read. The account bounds them all.
     const auto most = static_cast<size_t>(core_->options.stream_buffer_bytes);
-    const bool behind = out_.size() + unsent_ > most + large_bytes_;
-    if (chunk.size() > most) large_bytes_ += chunk.size();
-    if (http_1_0_) {
-      out_ += chunk;
-    } else {
-      absl::StrAppend(&out_, absl::Hex(chunk.size()), "\r\n", chunk, "\r\n");
-    }
-    if (!Hold(0) || behind) {
+    if (!out_.AddChunk(chunk, !http_1_0_, most)) {
       gone_ = true;  // no more of it; what is unsent goes with the connection
       Close();
       return false;
@@ -130,8 +110,13 @@ class Connection final : public ConnectionBase,
   void End(uint64_t number) override {
     const std::lock_guard lock(mutex_);
     if (!Current(number) || !begun_) return;
-    if (!http_1_0_ && !head_only_) out_ += "0\r\n\r\n";
+    if (!http_1_0_ && !head_only_) out_.Add("0\r\n\r\n");
     Complete();
+  }
+
+  bool HoldElsewhere(uint64_t number, int64_t bytes) override {
+    const std::lock_guard lock(mutex_);
+    return !Current(number) || out_.HoldElsewhere(bytes);
   }
 
   void OnClosed(uint64_t number, std::function<void()> closed) override {
@@ -163,13 +148,9 @@ class Connection final : public ConnectionBase,
   // With the mutex: whether an answer to this exchange is still wanted.
   bool Current(uint64_t number) const { return number == number_ && !complete_ && !gone_; }
 
-  // With the mutex: accounts for what waits to be sent and `more`; false: it is too much.
-  bool Hold(size_t more) {
-    return out_held_.Set(static_cast<int64_t>(out_.size() + sending_bytes_ + more));
-  }
-
   void Complete() {
     complete_ = true;
+    out_.DropElsewhere();
     on_closed_ = nullptr;
     Wake();
   }
@@ -243,7 +224,7 @@ class Connection final : public ConnectionBase,
     return true;
   }
 
-  bool HoldIncoming() { return in_held_.Set(reader_.bytes()); }
+  bool HoldIncoming() { return SetOrAlways(&in_held_, reader_.bytes()); }
 
   // Takes from the reader as far as it goes.
   void Advance() {
@@ -257,12 +238,13 @@ class Connection final : public ConnectionBase,
           break;
         case Step::kBody:
           SetDeadline(read_deadline_, core_->options.body_seconds, 408);
+          CheckHead();
           if (!reader_.IsAwaited()) break;
-          if (!CheckHead()) return;
+          if (refused_) return RefuseWith(*std::move(refused_));
           SayContinue();
           break;
         case Step::kLarge:
-          if (!CheckHead()) return;
+          if (refused_) return RefuseWith(*std::move(refused_));
           break;
         case Step::kWhole:
           return Dispatch(reader_.Take());
@@ -272,18 +254,19 @@ class Connection final : public ConnectionBase,
     }
   }
 
-  // False, having answered: the request is refused by its head.
-  bool CheckHead() {
-    if (!core_->check) return true;
-    std::optional<Response> refused = core_->check(reader_.head().request);
-    if (!refused) return true;
-    RefuseWith(*std::move(refused));
-    return false;
+  // Who asks, and whether in vain.
+  void CheckHead() {
+    if (!core_->check) return;
+    HeadVerdict verdict = core_->check(reader_.head().request);
+    refused_ = std::move(verdict.refused);
+    party_name_ = std::move(verdict.party);
+    party_ = core_->held.PartyOf(party_name_);
+    in_held_.MoveTo(party_);
   }
 
   void SayContinue() {
     const std::lock_guard lock(mutex_);
-    out_ += "HTTP/1.1 100 Continue\r\n\r\n";
+    out_.Add("HTTP/1.1 100 Continue\r\n\r\n");
     Wake();
   }
 
@@ -296,6 +279,7 @@ class Connection final : public ConnectionBase,
       ++number_;
       begun_ = complete_ = false;
       on_closed_ = nullptr;
+      out_.BelongTo(party_);
       http_1_0_ = head.http_1_0;
       head_only_ = head.request.method == "HEAD";
       keep_alive_ = head.keep_alive && !core_->draining;
@@ -306,7 +290,12 @@ class Connection final : public ConnectionBase,
     const auto peer = SocketOf(stream_).remote_endpoint(ignored);
     if (!ignored) request.peer = absl::StrCat(peer.address().to_string(), ":", peer.port());
     Read();  // notices when the client leaves
-    auto handle = [core = core_, request = std::move(request),
+    // Until it is handled; the reader has it no more.
+    const auto bytes = static_cast<int64_t>(request.body.size());
+    HoldIncoming();
+    auto held = std::make_shared<FairShare>(party_);
+    held->Set(bytes);
+    auto handle = [core = core_, held = std::move(held), request = std::move(request),
                    responder = std::move(responder)]() mutable {
       try {
         core->handler(std::move(request), std::move(responder));
@@ -316,7 +305,7 @@ class Connection final : public ConnectionBase,
       }
     };
     if (core_->options.handler_threads == 0) return handle();
-    asio::post(core_->handling, std::move(handle));
+    core_->handling.Push(party_name_, bytes, std::move(handle));
   }
 
   // Answers what could not be read, and closes: where the next request begins is not known.
@@ -345,8 +334,7 @@ class Connection final : public ConnectionBase,
       const std::lock_guard lock(mutex_);
       waking_ = false;
       if (writing_ || closed_) return;
-      next.swap(out_);
-      unsent_ = sending_bytes_ = next.size();
+      next = out_.Take();
     }
     if (next.empty()) return Written();
     writing_ = true;
@@ -372,7 +360,7 @@ class Connection final : public ConnectionBase,
           }
           {
             const std::lock_guard lock(self->mutex_);
-            self->unsent_ = self->sending_.size() - self->sent_;
+            self->out_.SetUnsent(self->sending_.size() - self->sent_);
           }
           self->WriteSome();
         }));
@@ -382,9 +370,7 @@ class Connection final : public ConnectionBase,
     writing_ = false;
     Release(&sending_);
     const std::lock_guard lock(mutex_);
-    unsent_ = sending_bytes_ = 0;
-    if (out_.empty()) large_bytes_ = 0;
-    Hold(0);
+    out_.EndSending();
   }
 
   // Everything that was handed over is out.
@@ -439,8 +425,7 @@ class Connection final : public ConnectionBase,
     {
       const std::lock_guard lock(mutex_);
       gone_ = true;
-      Release(&out_);
-      Hold(0);
+      out_.Drop();
       if (!complete_) closed = std::exchange(on_closed_, nullptr);
       on_closed_ = nullptr;
     }
@@ -467,7 +452,10 @@ class Connection final : public ConnectionBase,
   // The strand's.
   char bytes_[kReadBytes];
   RequestReader reader_;
-  HeldBytes in_held_;
+  std::optional<Response> refused_;  // of the request whose head was read last, as those below
+  std::string party_name_;
+  FairAccount::Party* party_;
+  FairShare in_held_;
   std::string sending_;
   size_t sent_ = 0;
   int64_t lingered_bytes_ = 0;
@@ -475,16 +463,19 @@ class Connection final : public ConnectionBase,
 
   std::mutex mutex_;  // guards all below
   uint64_t number_ = 0;
-  std::string out_;
-  size_t sending_bytes_ = 0, unsent_ = 0;  // of sending_, whose memory is whole until the last byte
-  size_t large_bytes_ = 0;  // of chunks larger than a stream's buffer, until all is out
-  HeldBytes out_held_;
+  Outgoing out_;
   std::function<void()> on_closed_;
   bool begun_ = false, complete_ = true, gone_ = false, waking_ = false;
   bool http_1_0_ = false, head_only_ = false, keep_alive_ = true;
 };
 
 }  // namespace
+
+int64_t BytesOfConnection(bool tls) {
+  const size_t own = tls ? sizeof(Connection<TlsStream>) + kTlsBytes
+                         : sizeof(Connection<Tcp::socket>) + kSocketBytes;
+  return static_cast<int64_t>(own) + 2 * kAlwaysBytes;
+}
 
 std::shared_ptr<ConnectionBase> MakeConnection(std::shared_ptr<ServerCore> core,
                                                Tcp::socket socket) {

@@ -19,8 +19,9 @@
 #include <mutex>
 #include <string>
 
+#include "base/fair_account.h"
 #include "base/time.h"
-#include "net/byte_account.h"
+#include "net/handler_queue.h"
 #include "net/http_server.h"
 #include "net/request_head.h"
 
@@ -36,13 +37,14 @@ struct ServerCore {
       : options(std::move(o)),
         handler(std::move(h)),
         check(std::move(c)),
-        held(options.held_bytes) {}
+        held(options.held_bytes),
+        handling(options.handler_threads) {}
   const ServerOptions options;
   const Handler handler;
   const HeadCheck check;
-  ByteAccount held;
+  FairAccount held;
   asio::io_context io;
-  asio::io_context handling;  // of options.handler_threads
+  HandlerQueue handling;  // for options.handler_threads
   std::atomic<int64_t> connections{0};
   std::atomic<bool> draining{false};
 
@@ -68,18 +70,6 @@ std::string HeadOf(const Response& response, bool keep_alive, Framing framing);
 Response ErrorResponse(const HttpError& error);
 Response BusyResponse();  // 503: held_bytes are reached
 
-// What a responder knows of a connection, whatever carries it.
-class Exchange {
- public:
-  virtual ~Exchange() = default;
-  virtual void Send(uint64_t number, Response response) = 0;
-  virtual void Begin(uint64_t number, Response head) = 0;
-  virtual bool Write(uint64_t number, std::string chunk) = 0;
-  virtual void End(uint64_t number) = 0;
-  virtual void OnClosed(uint64_t number, std::function<void()> closed) = 0;
-  virtual void Forgotten(uint64_t number) = 0;  // its responder is gone
-};
-
 class ConnectionBase {
  public:
   virtual ~ConnectionBase() = default;
@@ -87,6 +77,9 @@ class ConnectionBase {
   virtual void Close() = 0;        // at once; any thread
   virtual void CloseIfIdle() = 0;  // no request under way; any thread
 };
+
+// What one takes itself, and may always hold.
+int64_t BytesOfConnection(bool tls);
 
 std::shared_ptr<ConnectionBase> MakeConnection(std::shared_ptr<ServerCore> core,
                                                Tcp::socket socket);

@@ -1,11 +1,13 @@
 // What hostile and careless clients send, over real sockets.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 
 #include <atomic>
 #include <stdexcept>
 #include <thread>
 
+#include "absl/synchronization/notification.h"
 #include "net/http_server.h"
 #include "net/raw_socket_for_tests.h"
 
@@ -135,7 +137,7 @@ constexpr char kHealth[] = "GET /health HTTP/1.1\r\nHost: a\r\nConnection: close
 TEST(Held, UnfinishedBodiesAreBoundedTogether) {
   std::atomic<int> handled{0};
   const auto server =
-      Server::Start({.body_bytes = 1 << 20, .held_bytes = 2 << 20},
+      Server::Start({.body_bytes = 1 << 20, .held_bytes = 4 << 20},
                     [&](Request request, std::shared_ptr<Responder> responder) {
                       ++handled;
                       responder->Send({.body = std::to_string(request.body.size())});
@@ -157,7 +159,7 @@ TEST(Held, UnfinishedBodiesAreBoundedTogether) {
     EXPECT_THAT(refusal, StartsWith("HTTP/1.1 503 "));
     EXPECT_THAT(refusal, HasSubstr("\r\nRetry-After: 1\r\n"));
   }
-  EXPECT_LE((*server)->held_bytes(), 2 << 20);
+  EXPECT_LE((*server)->held_bytes(), 2 << 20);  // one alone gets half
   EXPECT_EQ(handled, 0);
   RawSocket small((*server)->port());
   small.Send(kHealth);
@@ -175,7 +177,7 @@ TEST(Held, UnfinishedBodiesAreBoundedTogether) {
 TEST(Held, UnreadAnswersAreBoundedTogether) {
   constexpr int64_t kLarge = 20 << 20;  // beyond what the kernel takes from us
   const auto server = Server::Start(
-      {.held_bytes = 30 << 20}, [&](Request request, std::shared_ptr<Responder> responder) {
+      {.held_bytes = 60 << 20}, [&](Request request, std::shared_ptr<Responder> responder) {
         responder->Send({.body = std::string(request.path == "/health" ? 2 : kLarge, 'x')});
       });
   ASSERT_TRUE(server.ok());
@@ -195,6 +197,139 @@ TEST(Held, UnreadAnswersAreBoundedTogether) {
   EXPECT_THAT(third.ReadToEnd(), StartsWith("HTTP/1.1 200 "));
 }
 
+HeadVerdict PartyByKey(const Request& head) {
+  return {.party = std::string(head.Header("Authorization"))};
+}
+
+std::string PostOf(const std::string& party, size_t bytes) {
+  return std::string(kPost) + "Connection: close\r\nAuthorization: " + party +
+         "\r\nContent-Length: " + std::to_string(bytes) + "\r\n\r\n";
+}
+
+TEST(Held, NoPartyTakesItAll) {
+  constexpr size_t kBody = 1'000'000, kPart = 900'000;
+  const auto server = Server::Start(
+      {.held_bytes = 8'000'000},
+      [](Request, std::shared_ptr<Responder> responder) { responder->Send({}); }, PartyByKey);
+  ASSERT_TRUE(server.ok());
+  std::vector<std::unique_ptr<RawSocket>> waiting;
+  const auto hold_until_refused = [&](const std::string& party) {
+    while (true) {
+      const int64_t before = (*server)->held_bytes();
+      auto client = std::make_unique<RawSocket>((*server)->port());
+      client->Send(PostOf(party, kBody) + std::string(kPart, 'x'));
+      pollfd readable{client->fd(), POLLIN, 0};
+      while ((*server)->held_bytes() < before + static_cast<int64_t>(kPart)) {
+        if (::poll(&readable, 1, 1) > 0) {
+          EXPECT_THAT(client->ReadToEnd(), StartsWith("HTTP/1.1 503 "));
+          return;
+        }
+      }
+      waiting.push_back(std::move(client));
+    }
+  };
+  hold_until_refused("greedy");
+  EXPECT_EQ(waiting.size(), 4u);
+  hold_until_refused("another");
+  EXPECT_EQ(waiting.size(), 6u);
+  RawSocket other((*server)->port());
+  other.Send(PostOf("other", kBody) + std::string(kBody, 'x'));
+  EXPECT_THAT(other.ReadToEnd(), StartsWith("HTTP/1.1 200 "));
+  EXPECT_GT((*server)->held_bytes(), 5'000'000) << "and they were still there";
+}
+
+TEST(Held, WhatWaitsForItsHandlerCounts) {
+  constexpr size_t kBody = 900'000;
+  absl::Notification go_on;
+  std::atomic<int> handled{0};
+  const auto server = Server::Start(
+      {.handler_threads = 1, .held_bytes = 8'000'000},
+      [&](Request, std::shared_ptr<Responder> responder) {
+        ++handled;
+        go_on.WaitForNotification();
+        responder->Send({});
+      },
+      PartyByKey);
+  ASSERT_TRUE(server.ok());
+  std::vector<std::unique_ptr<RawSocket>> waiting;
+  for (int i = 1; i <= 4; ++i) {
+    waiting.push_back(std::make_unique<RawSocket>((*server)->port()));
+    waiting.back()->Send(PostOf("a", kBody) + std::string(kBody, 'x'));
+    AwaitHeld(**server, i * static_cast<int64_t>(kBody));
+  }
+  RawSocket fifth((*server)->port());
+  fifth.Send(PostOf("a", kBody) + std::string(kBody, 'x'));
+  EXPECT_THAT(fifth.ReadToEnd(), StartsWith("HTTP/1.1 503 "));
+  EXPECT_LE(handled, 1);
+  go_on.Notify();
+  for (const auto& client : waiting) EXPECT_THAT(client->ReadToEnd(), StartsWith("HTTP/1.1 200 "));
+  while ((*server)->held_bytes() > 0) std::this_thread::yield();
+}
+
+TEST(Held, WhatAnAnswerToComeHoldsCounts) {
+  std::mutex mutex;
+  std::vector<std::shared_ptr<Responder>> kept;
+  const auto server =
+      Server::Start({.held_bytes = 8'000'000}, [&](Request, std::shared_ptr<Responder> responder) {
+        const std::lock_guard lock(mutex);
+        kept.push_back(std::move(responder));
+      });
+  ASSERT_TRUE(server.ok());
+  RawSocket one((*server)->port()), two((*server)->port());
+  one.Send(kHealth);
+  two.Send(kHealth);
+  while (true) {
+    const std::lock_guard lock(mutex);
+    if (kept.size() == 2) break;
+  }
+  EXPECT_TRUE(kept[0]->Hold(3'000'000));
+  EXPECT_FALSE(kept[1]->Hold(3'000'000));
+  EXPECT_TRUE(kept[1]->Hold(1000)) << "a little is always held";
+  EXPECT_EQ((*server)->held_bytes(), 3'001'000);
+  kept[0]->Send({.body = "short after all"});
+  EXPECT_THAT(one.ReadToEnd(), testing::EndsWith("short after all"));
+  EXPECT_TRUE(kept[1]->Hold(3'000'000));
+  two.Close();  // whoever leaves holds nothing
+  while ((*server)->held_bytes() > 0) std::this_thread::yield();
+  EXPECT_TRUE(kept[1]->Hold(3'000'000)) << "nobody waits for it";
+  EXPECT_EQ((*server)->held_bytes(), 0);
+}
+
+TEST(Handlers, LargeRequestsOfManyPartiesLeaveAThreadToShortOnes) {
+  absl::Notification go_on;
+  std::atomic<int> blocked{0};
+  const auto server = Server::Start(
+      {.handler_threads = 4},
+      [&](Request request, std::shared_ptr<Responder> responder) {
+        if (request.body.size() > 100'000) {
+          ++blocked;
+          go_on.WaitForNotification();
+        }
+        responder->Send({});
+      },
+      PartyByKey);
+  ASSERT_TRUE(server.ok());
+  constexpr size_t kBody = 200'000;
+  std::vector<std::unique_ptr<RawSocket>> waiting;
+  for (int i = 0; i < 8; ++i) {
+    waiting.push_back(std::make_unique<RawSocket>((*server)->port()));
+    waiting.back()->Send(PostOf(i % 2 == 0 ? "a" : "b", kBody) + std::string(kBody, 'x'));
+  }
+  AwaitHeld(**server, 8 * static_cast<int64_t>(kBody));
+  while (blocked < 3) std::this_thread::yield();
+  for (const std::string party : {"other", "a"}) {
+    RawSocket client((*server)->port());
+    client.Send(PostOf(party, 10) + std::string(10, 'x'));
+    EXPECT_THAT(client.ReadToEnd(), StartsWith("HTTP/1.1 200 ")) << party;
+  }
+  RawSocket health((*server)->port());
+  health.Send(kHealth);
+  EXPECT_THAT(health.ReadToEnd(), StartsWith("HTTP/1.1 200 "));
+  EXPECT_EQ(blocked, 3);
+  go_on.Notify();
+  for (const auto& client : waiting) EXPECT_THAT(client->ReadToEnd(), StartsWith("HTTP/1.1 200 "));
+}
+
 TEST(HeadCheck, RefusesALargeBodyBeforeItIsRead) {
   std::atomic<int> handled{0};
   const auto server = Server::Start(
@@ -203,9 +338,9 @@ TEST(HeadCheck, RefusesALargeBodyBeforeItIsRead) {
         ++handled;
         responder->Send({});
       },
-      [](const Request& head) -> std::optional<Response> {
-        if (head.Header("Authorization") == "Bearer right") return std::nullopt;
-        return Response{.status = 401};
+      [](const Request& head) -> HeadVerdict {
+        if (head.Header("Authorization") == "Bearer right") return {.party = "right"};
+        return {.refused = Response{.status = 401}};
       });
   ASSERT_TRUE(server.ok());
   const std::string ten_million = "Content-Length: 10000000\r\n\r\n";

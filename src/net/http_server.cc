@@ -42,7 +42,6 @@ class ServerOnAsio final : public Server {
   ServerOnAsio(const ServerOptions& options, Handler handler, HeadCheck check)
       : core_(std::make_shared<ServerCore>(options, std::move(handler), std::move(check))),
         work_(asio::make_work_guard(core_->io)),
-        handling_(asio::make_work_guard(core_->handling)),
         accepting_(asio::make_strand(core_->io)),
         acceptor_(accepting_),
         pause_(accepting_) {}
@@ -57,7 +56,7 @@ class ServerOnAsio final : public Server {
     work_.reset();
     // What is left to run is how each connection learns that it is closed.
     for (std::thread& thread : threads_) thread.join();
-    handling_.reset();  // last: no request comes any more, those that came are answered to nobody
+    core_->handling.Stop();  // last: no request comes any more, those that came are for nobody
     for (std::thread& thread : handler_threads_) thread.join();
   }
 
@@ -95,7 +94,7 @@ class ServerOnAsio final : public Server {
     for (int i = 0; i < options.handler_threads; ++i) {
       handler_threads_.emplace_back([core = core_] {
         NameThread("lr-handler");
-        core->handling.run();
+        core->handling.Run();
       });
     }
     return absl::OkStatus();
@@ -179,7 +178,7 @@ class ServerOnAsio final : public Server {
   }
 
   const std::shared_ptr<ServerCore> core_;
-  asio::executor_work_guard<asio::io_context::executor_type> work_, handling_;
+  asio::executor_work_guard<asio::io_context::executor_type> work_;
   asio::strand<asio::io_context::executor_type> accepting_;
   Tcp::acceptor acceptor_;
   asio::steady_timer pause_;
@@ -195,6 +194,10 @@ class ServerOnAsio final : public Server {
 };
 
 }  // namespace
+
+int64_t ServerOptions::ConnectionBytes() const {
+  return connections * BytesOfConnection(!certificate_file.empty());
+}
 
 std::string_view Request::Header(std::string_view name) const {
   for (const auto& [key, value] : headers) {

@@ -54,6 +54,10 @@ class Responder {
   virtual bool Write(std::string chunk) = 0;
   virtual void End() = 0;
 
+  // So many bytes are held elsewhere for this answer, from now on until it is sent: they count with
+  // those of its party that are not read yet. False: it is too much, and should be given up.
+  virtual bool Hold(int64_t bytes) = 0;
+
   // `closed` is called once if the client goes away before the answer is complete; at once if it
   // has already.
   virtual void OnClosed(std::function<void()> closed) = 0;
@@ -61,16 +65,23 @@ class Responder {
 
 using Handler = std::function<void(Request request, std::shared_ptr<Responder> responder)>;
 
-// What may answer a request by its head alone (nobody's key, nothing there), before a large body is
-// read: nothing, and the request goes its way. Threads as a Handler's.
-using HeadCheck = std::function<std::optional<Response>(const Request& head)>;
+// What a request's head alone tells, before its body is read.
+struct HeadVerdict {
+  // The answer (nobody's key, nothing there): a large body is not read. Nothing: it goes its way.
+  std::optional<Response> refused;
+  // Who asks, as far as memory and threads are shared out; "": nobody that is known.
+  std::string party;
+};
+// Called on the threads of sockets; must be quick.
+using HeadCheck = std::function<HeadVerdict(const Request& head)>;
 
 struct ServerOptions {
   std::string address = "127.0.0.1";
   int port = 0;  // 0: any that is free
   int threads = 1;
-  // Of handlers alone, so that a long one keeps no other request waiting; 0: those above call them.
-  // (More threads for sockets would wake each other with every chunk of a stream.)
+  // Of handlers alone, so that a long one keeps no other request waiting (handler_queue.h); 0:
+  // those above call them. (More threads for sockets would wake each other with every chunk of a
+  // stream.)
   int handler_threads = 0;
   std::string certificate_file;  // PEM; with key_file: TLS (1.2 and up)
   std::string key_file;
@@ -82,8 +93,12 @@ struct ServerOptions {
   double idle_seconds = 75;   // kept alive between requests
   double write_seconds = 30;  // with bytes to send and none taken: cut off
   int64_t stream_buffer_bytes = 256 << 10;
-  // Of requests not whole yet and answers not read yet, all connections together; beyond: 503.
+  // Of requests until they are handled and answers until they are read, all connections together,
+  // shared out fairly between parties (base/fair_account.h); beyond: 503.
   int64_t held_bytes = 128 << 20;
+
+  // What connections take at the most, beside `held_bytes` and what handlers need.
+  int64_t ConnectionBytes() const;
 };
 
 class Server {

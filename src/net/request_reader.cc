@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "net/byte_account.h"
 
 namespace longrun::net {
 

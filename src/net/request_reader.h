@@ -11,6 +11,9 @@
 
 namespace longrun::net {
 
+// Empties it and gives its memory back, which assigning an empty string does not.
+inline void Release(std::string* bytes) { std::string().swap(*bytes); }
+
 class RequestReader {
  public:
   // Of a body that is read whoever sends it: a wrong key then costs no new connection.

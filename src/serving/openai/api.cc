@@ -35,13 +35,6 @@ ApiConfig Completed(ApiConfig config, const model::Tokenizer& tokenizer, const C
   return config;
 }
 
-int64_t LongestTokenBytes(const model::Tokenizer& tokenizer) {
-  size_t longest = 0;
-  for (TokenId id = 0; id < tokenizer.vocab_size(); ++id)
-    longest = std::max(longest, tokenizer.TokenBytes(id).size());
-  return static_cast<int64_t>(longest);
-}
-
 }  // namespace
 
 void Exchange::Send(net::Response response) const {
@@ -60,7 +53,7 @@ Api::State::State(ApiConfig given, Engine* engine_in, const model::Tokenizer* to
     : config(Completed(std::move(given), *tokenizer_in, chat_in)),
       engine(engine_in),
       tokenizer(tokenizer_in),
-      longest_text_bytes(config.context * LongestTokenBytes(*tokenizer_in)),
+      longest_text_bytes(LongestTextBytes(config.context, *tokenizer_in)),
       chat(std::move(chat_in)),
       feedback(feedback_in),
       encoder(tokenizer_in),
@@ -152,10 +145,20 @@ Api::Api(ApiConfig config, Engine* engine, const model::Tokenizer* tokenizer, Ch
 
 Api::~Api() = default;
 
-std::optional<net::Response> Api::Check(const net::Request& head) const {
-  std::optional<net::Response> refused = state_->DestinationOf(head).refused;
-  if (refused) refused->headers.push_back(RequestId(head));
-  return refused;
+int64_t Api::LongestTextBytes(int64_t context, const model::Tokenizer& tokenizer) {
+  size_t longest = 0;
+  for (TokenId id = 0; id < tokenizer.vocab_size(); ++id)
+    longest = std::max(longest, tokenizer.TokenBytes(id).size());
+  return context * static_cast<int64_t>(longest);
+}
+
+net::HeadVerdict Api::Check(const net::Request& head) const {
+  State::Destination to = state_->DestinationOf(head);
+  if (to.refused) {
+    to.refused->headers.push_back(RequestId(head));
+    return {.refused = std::move(to.refused)};
+  }
+  return {.party = to.tenant ? state_->config.tenants[*to.tenant].name : ""};
 }
 
 void Api::Handle(net::Request request, std::shared_ptr<net::Responder> responder) {

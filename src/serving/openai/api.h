@@ -53,11 +53,15 @@ class Api {
       Handle(std::move(request), std::move(responder));
     };
   }
-  // Refuses by a request's head what Handle would refuse for it: an unknown key or endpoint.
-  std::optional<net::Response> Check(const net::Request& head) const;
+  // Refuses by a request's head what Handle would refuse for it: an unknown key or endpoint; else
+  // its party is the tenant.
+  net::HeadVerdict Check(const net::Request& head) const;
   net::HeadCheck AsHeadCheck() const {
     return [this](const net::Request& head) { return Check(head); };
   }
+
+  // Of a text that fits the context, were each of its tokens the longest there is.
+  static int64_t LongestTextBytes(int64_t context, const model::Tokenizer& tokenizer);
 
   // Asks the engine for one token: /health is 503 until it has come.
   void StartCanary();

@@ -96,6 +96,10 @@ class FakeResponder : public net::Responder {
     EXPECT_TRUE(begun && !complete);
     complete = true;
   }
+  bool Hold(int64_t bytes) override {
+    held_bytes = bytes;
+    return bytes <= most_bytes;
+  }
   void OnClosed(std::function<void()> on_closed) override {
     if (complete) return;
     if (gone) return on_closed();
@@ -140,6 +144,7 @@ class FakeResponder : public net::Responder {
 
   net::Response answer;
   bool begun = false, complete = false, gone = false;
+  int64_t held_bytes = 0, most_bytes = int64_t{1} << 40;
   std::function<void()> closed;
 };
 
@@ -172,6 +177,7 @@ class ApiTest : public testing::Test {
                                      const std::string& body = "", const std::string& key = "",
                                      net::Headers headers = {}) {
     auto responder = std::make_shared<FakeResponder>();
+    responder->most_bytes = most_bytes_;
     if (!key.empty()) headers.emplace_back("Authorization", "Bearer " + key);
     api().Handle({.method = method, .target = path, .path = path, .headers = headers, .body = body},
                  responder);
@@ -205,6 +211,7 @@ class ApiTest : public testing::Test {
   FakeEngine engine_;
   ApiConfig config_;
   FeedbackStore* feedback_ = nullptr;
+  int64_t most_bytes_ = int64_t{1} << 40;  // that a responder lets be held
   Time now_{1'700'000'000'000'000};
 
  private:

@@ -94,22 +94,23 @@ TEST_F(ApiTest, NobodyGetsInWithoutAKey) {
   EXPECT_EQ(Get("/v1/models", "red-secret")->status(), 200);
 }
 
-TEST_F(ApiTest, TheHeadAloneTellsWhoIsRefused) {
+TEST_F(ApiTest, TheHeadAloneTellsWhoAsksAndWhoIsRefused) {
   SetTenants(kTwoTenants);
   const auto check = [&](const std::string& method, const std::string& path,
                          const std::string& key) {
-    const auto refused = api().Check(
+    const net::HeadVerdict verdict = api().Check(
         {.method = method, .path = path, .headers = {{"authorization", "Bearer " + key}}});
-    return refused ? refused->status : 0;
+    return verdict.refused ? std::to_string(verdict.refused->status) : verdict.party;
   };
-  EXPECT_EQ(check("POST", "/v1/completions", "wrong"), 401);
-  EXPECT_EQ(check("POST", "/v1/completions", "red-secret"), 0);
-  EXPECT_EQ(check("GET", "/v1/completions", "red-secret"), 405);
-  EXPECT_EQ(check("POST", "/nowhere", "red-secret"), 404);
-  EXPECT_EQ(check("GET", "/health", "wrong"), 0);
-  const auto refused = api().Check({.method = "POST", .path = "/v1/completions"});
-  ASSERT_TRUE(refused.has_value());
-  EXPECT_EQ(refused->headers.back().first, "x-request-id");
+  EXPECT_EQ(check("POST", "/v1/completions", "wrong"), "401");
+  EXPECT_EQ(check("POST", "/v1/completions", "red-secret"), "red");
+  EXPECT_EQ(check("POST", "/v1/completions", "blue-secret"), "blue");
+  EXPECT_EQ(check("GET", "/v1/completions", "red-secret"), "405");
+  EXPECT_EQ(check("POST", "/nowhere", "red-secret"), "404");
+  EXPECT_EQ(check("GET", "/health", "wrong"), "");
+  const net::HeadVerdict verdict = api().Check({.method = "POST", .path = "/v1/completions"});
+  ASSERT_TRUE(verdict.refused.has_value());
+  EXPECT_EQ(verdict.refused->headers.back().first, "x-request-id");
 }
 
 TEST_F(ApiTest, TenantsUseTheModelsAndPrioritiesThatAreTheirs) {

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "serving/openai/api_error.h"
+#include "serving/openai/generation.h"
 #include "serving/openai/json_text.h"
 
 namespace longrun::serving {
@@ -43,10 +44,14 @@ EmbeddingAnswer::EmbeddingAnswer(Engine* engine, EmbeddingPlan plan,
 void EmbeddingAnswer::Start() {
   const auto self = shared_from_this();
   std::vector<GenerationRequest> requests = std::move(plan_.requests);
+  for (const GenerationRequest& request : requests) held_bytes_ += HeldBytesOf(request);
+  const bool held = responder_->Hold(static_cast<int64_t>(held_bytes_));
   for (size_t i = 0; i < requests.size(); ++i) {
-    const absl::Status refused = engine_->Submit(
-        std::move(requests[i]),
-        [self, i](const std::string&, Delta delta) { self->OnDelta(i, std::move(delta)); });
+    const absl::Status refused =
+        !held ? HoldsTooMuch()
+              : engine_->Submit(std::move(requests[i]), [self, i](const std::string&, Delta delta) {
+                  self->OnDelta(i, std::move(delta));
+                });
     if (refused.ok()) continue;
     bool settle = false;
     {
@@ -82,6 +87,9 @@ void EmbeddingAnswer::OnDelta(size_t input, Delta delta) {
     if (!delta.embedding.empty()) {
       const std::vector<float> vector = Normalised(std::move(delta.embedding));
       vectors_[input] = plan_.base64 ? "\"" + ToBase64(vector) + "\"" : NumbersText(vector);
+      held_bytes_ += vectors_[input].size();
+      if (!answered_ && !responder_->Hold(static_cast<int64_t>(held_bytes_)))
+        error = HoldsTooMuch();
     }
     if (delta.finish == FinishReason::kError)
       error = delta.error.ok() ? absl::InternalError("no reason given") : delta.error;

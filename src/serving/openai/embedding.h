@@ -43,6 +43,7 @@ class EmbeddingAnswer : public std::enable_shared_from_this<EmbeddingAnswer> {
   std::vector<std::string> ids_;
   std::mutex mutex_;
   std::vector<std::string> vectors_;  // as JSON
+  size_t held_bytes_ = 0;             // of the inputs and of those
   size_t running_ = 0;
   bool answered_ = false;
   bool settled_ = false;

@@ -1,11 +1,33 @@
 #include "serving/openai/generation.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "base/log.h"
 
 namespace longrun::serving {
+namespace {
+
+constexpr size_t kWorthTellingBytes = 4 << 10;
+
+}  // namespace
+
+size_t HeldBytesOf(const GenerationRequest& request) {
+  size_t each = 2 * sizeof(TokenId);  // in the request and in its sequence
+  if (request.prompt_logprobs) {
+    const auto top = static_cast<size_t>(std::max<int64_t>(0, request.sampling.top_logprobs));
+    each += sizeof(Logprobs) + top * sizeof(TokenLogprob);
+  }
+  return request.prompt.size() * each +
+         request.sampling.logit_bias.size() * sizeof(request.sampling.logit_bias[0]);
+}
+
+absl::Status HoldsTooMuch() {
+  return absl::ResourceExhaustedError(
+      "your requests under way hold more memory than they leave to others; try again when some of "
+      "them have ended");
+}
 
 Generation::Generation(Engine* engine, GenerationPlan plan,
                        std::shared_ptr<net::Responder> responder)
@@ -25,8 +47,13 @@ void Generation::Start() {
   const auto self = shared_from_this();
   std::vector<GenerationRequest> requests = std::move(plan_.requests);
   absl::Status refused;
-  size_t submitted = 0;
-  for (; submitted < requests.size(); ++submitted) {
+  size_t submitted = 0, bytes = 0;
+  for (const GenerationRequest& request : requests) bytes += HeldBytesOf(request);
+  {
+    const std::lock_guard lock(mutex_);
+    if (!Hold(bytes)) refused = HoldsTooMuch();
+  }
+  for (; refused.ok() && submitted < requests.size(); ++submitted) {
     refused = engine_->Submit(std::move(requests[submitted]),
                               [self, submitted](const std::string&, Delta delta) {
                                 self->OnDelta(submitted, std::move(delta));
@@ -48,6 +75,14 @@ void Generation::Start() {
   responder_->OnClosed([weak = weak_from_this()] {
     if (const auto alive = weak.lock()) alive->Abandon();
   });
+}
+
+// False: it is too much; small steps are not told.
+bool Generation::Hold(size_t more_bytes) {
+  held_bytes_ += more_bytes;
+  if (held_bytes_ - told_bytes_ < kWorthTellingBytes) return true;
+  told_bytes_ = held_bytes_;
+  return responder_->Hold(static_cast<int64_t>(held_bytes_));
 }
 
 void Generation::OnDelta(size_t prompt, Delta delta) {
@@ -96,11 +131,13 @@ void Generation::Take(size_t prompt, Delta delta) {
     } else if (delta.finish == FinishReason::kCancelled) {
       Fail(absl::UnavailableError("the server is stopping and could not finish this answer"));
     } else {
+      delta.choice += static_cast<int64_t>(prompt) * choices_each_;
+      const size_t bytes_before = replies_[static_cast<size_t>(delta.choice)].bytes();
       Prepare(prompt, &delta);
       if (plan_.stream) {
         Stream(delta);
       } else {
-        Gather(delta);
+        Gather(delta, bytes_before);
       }
     }
   }
@@ -113,8 +150,7 @@ void Generation::Take(size_t prompt, Delta delta) {
 // Puts what is echoed before a choice's first text, takes away what was not asked for, and writes
 // down the logprobs: each token's as it comes, so that a long answer's end keeps nobody waiting.
 void Generation::Prepare(size_t prompt, Delta* delta) {
-  const size_t choice =
-      prompt * static_cast<size_t>(choices_each_) + static_cast<size_t>(delta->choice);
+  const auto choice = static_cast<size_t>(delta->choice);
   if (plan_.discard_generated) {
     delta->text.clear();
     delta->tokens.clear();
@@ -131,7 +167,6 @@ void Generation::Prepare(size_t prompt, Delta* delta) {
     if (logprobs != nullptr) logprobs->AddEcho(plan_.echo[prompt], echoed_[prompt]);
   }
   if (logprobs != nullptr) logprobs->Add(delta->logprobs);
-  delta->choice = static_cast<int64_t>(choice);
 }
 
 void Generation::Stream(const Delta& delta) {
@@ -154,11 +189,12 @@ void Generation::Stream(const Delta& delta) {
   cancel_wanted_ = true;
 }
 
-void Generation::Gather(const Delta& delta) {
+void Generation::Gather(const Delta& delta, size_t bytes_before) {
   ChoiceReply& reply = replies_[static_cast<size_t>(delta.choice)];
   spoken_[static_cast<size_t>(delta.choice)] = true;
   reply.text += delta.text;
   if (delta.finish != FinishReason::kNone) reply.finish = delta.finish;
+  if (!Hold(reply.bytes() - bytes_before)) Fail(HoldsTooMuch());
 }
 
 void Generation::Finish() {

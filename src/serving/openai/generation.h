@@ -50,9 +50,10 @@ class Generation : public std::enable_shared_from_this<Generation> {
   void OnDelta(size_t prompt, Delta delta);
   void Take(size_t prompt, Delta delta);  // with the mutex held, as those below
   void Stream(const Delta& delta);
-  void Gather(const Delta& delta);
+  void Gather(const Delta& delta, size_t bytes_before);
   void Finish();
   void Fail(const absl::Status& error);
+  bool Hold(size_t more_bytes);
   void Abandon();
   void CancelIfWanted();  // without the mutex: the engine has one of its own
   void Prepare(size_t prompt, Delta* delta);
@@ -73,7 +74,13 @@ class Generation : public std::enable_shared_from_this<Generation> {
   std::vector<std::vector<Logprobs>> echoed_;    // of each prompt: they come with choice 0 alone
   size_t running_ = 0;
   bool cancel_wanted_ = false;
+  size_t held_bytes_ = 0, told_bytes_ = 0;  // here and in the engine; as the responder knows
   Usage usage_;
 };
+
+// What a request holds while it waits and runs, beside its answer.
+size_t HeldBytesOf(const GenerationRequest& request);
+// Its tenant's requests hold more than they leave to others.
+absl::Status HoldsTooMuch();
 
 }  // namespace longrun::serving

@@ -48,6 +48,7 @@ class ChatLogprobs final : public LogprobsText {
   }
   void AddEcho(std::string_view, const std::vector<Logprobs>& tokens) override { Add(tokens); }
   bool empty() const override { return content_.empty(); }
+  size_t bytes() const override { return content_.size(); }
   void TakeTo(std::string* to) override {
     absl::StrAppend(to, "{\"content\":[", content_, "],\"refusal\":null}");
     content_.clear();
@@ -105,6 +106,9 @@ class CompletionLogprobs final : public LogprobsText {
   }
 
   bool empty() const override { return offsets_.empty(); }
+  size_t bytes() const override {
+    return offsets_.size() + values_.size() + tokens_.size() + tops_.size();
+  }
 
   void TakeTo(std::string* to) override {
     absl::StrAppend(to, "{\"text_offset\":[", offsets_, "],\"token_logprobs\":[", values_);

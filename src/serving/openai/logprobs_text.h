@@ -44,6 +44,7 @@ class LogprobsText {
   virtual void AddEcho(std::string_view text, const std::vector<Logprobs>& tokens) = 0;
   // No token since the last Take.
   virtual bool empty() const = 0;
+  virtual size_t bytes() const = 0;  // that it holds
   // Appends the object of all tokens since the last Take.
   virtual void TakeTo(std::string* to) = 0;
 };

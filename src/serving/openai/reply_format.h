@@ -18,6 +18,7 @@ struct ChoiceReply {
   std::string text;
   std::unique_ptr<LogprobsText> logprobs;  // null where nobody asked for them
   FinishReason finish = FinishReason::kNone;
+  size_t bytes() const { return text.size() + (logprobs == nullptr ? 0 : logprobs->bytes()); }
 };
 
 struct ReplyHead {

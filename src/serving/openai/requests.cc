@@ -150,14 +150,15 @@ std::vector<Prompt> ReadPrompts(const std::string& key, const RequestLimits& lim
     fields->Fail(key, "Missing required parameter: '" + key + "'.", "missing_required_parameter");
     return {};
   }
-  const bool tokens = value->is_array() && !value->empty() && (*value)[0].is_number();
-  const json list = value->is_string() || tokens ? json::array({*value}) : *value;
-  if (!CheckArray(key, list, "strings or of token ids", most, fields)) return {};
+  // One prompt, or several; not copied, since they may be large.
+  const bool one =
+      value->is_string() || (value->is_array() && !value->empty() && (*value)[0].is_number());
+  if (!one && !CheckArray(key, *value, "strings or of token ids", most, fields)) return {};
   std::vector<Prompt> prompts;
-  for (const json& item : list) {
+  const auto read = [&](const json& item) {
     if (item.is_string()) {
       if (static_cast<int64_t>(item.get_ref<const std::string&>().size()) > limits.prompt_bytes)
-        fields->Fail(
+        return fields->Fail(
             key,
             absl::StrCat("Invalid '", key, "': at most ", limits.prompt_bytes, " bytes are read."),
             "context_length_exceeded");
@@ -169,8 +170,13 @@ std::vector<Prompt> ReadPrompts(const std::string& key, const RequestLimits& lim
                                      "': strings or arrays of token ids are "
                                      "right."));
     }
-    if (!fields->ok()) return {};
+  };
+  if (one) {
+    read(*value);
+  } else {
+    for (size_t i = 0; i < value->size() && fields->ok(); ++i) read((*value)[i]);
   }
+  if (!fields->ok()) return {};
   return prompts;
 }
 
