@@ -17,7 +17,9 @@ namespace {
 constexpr size_t kShortWordBytes = 48;
 // Longer words hardly come again.
 constexpr size_t kRememberedWordBytes = 48;
-constexpr size_t kRememberedWords = 1 << 18;
+constexpr size_t kRememberedBytes = 28'000'000;
+// Of each word, beside its letters and tokens: its place in the table and two pieces of the heap.
+constexpr size_t kWordBytes = 160;
 
 // Merges the neighbours whose merge was learned first, the leftmost of equals, until none is left.
 // `ids` holds the tokens of single bytes and is left holding the word's tokens.
@@ -131,7 +133,11 @@ struct TokenEncoder::State {
     }
     out->insert(out->end(), scratch.begin(), scratch.end());
     if (!remember) return;
-    if (words.size() == kRememberedWords) words.clear();
+    if (remembered_bytes > kRememberedBytes) {
+      TextMap<std::vector<TokenId>>().swap(words);
+      remembered_bytes = 0;
+    }
+    remembered_bytes += kWordBytes + word.size() + scratch.size() * sizeof(TokenId);
     words.emplace(word, scratch);
   }
 
@@ -215,6 +221,7 @@ struct TokenEncoder::State {
 
   const Tokenizer& tokenizer;
   TextMap<std::vector<TokenId>> words;
+  size_t remembered_bytes = 0;  // by them
   std::vector<TokenId> scratch;
 };
 

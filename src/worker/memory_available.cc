@@ -1,8 +1,11 @@
 #include "worker/memory_available.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -77,6 +80,15 @@ absl::StatusOr<MemoryAvailable> ReadMemoryAvailable(const std::string& root) {
     const size_t slash = group.rfind('/');
     group = slash == std::string::npos ? "" : group.substr(0, slash);
   }
+}
+
+int64_t ResidentBytes() {
+  const absl::StatusOr<std::string> text = ReadFile("/proc/self/statm", kLimit);
+  int64_t pages = 0;
+  if (!text.ok()) return 0;
+  const std::vector<std::string> fields = absl::StrSplit(*text, ' ');
+  if (fields.size() < 2 || !absl::SimpleAtoi(fields[1], &pages)) return 0;
+  return pages * ::sysconf(_SC_PAGESIZE);
 }
 
 }  // namespace longrun::worker

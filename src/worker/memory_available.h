@@ -17,4 +17,7 @@ struct MemoryAvailable {
 // leave. `root` is "/" but in tests. Unavailable where /proc/meminfo cannot be read.
 absl::StatusOr<MemoryAvailable> ReadMemoryAvailable(const std::string& root = "/");
 
+// What this process has in memory now; 0 where that cannot be read.
+int64_t ResidentBytes();
+
 }  // namespace longrun::worker

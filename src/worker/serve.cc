@@ -30,6 +30,7 @@
 #include "worker/memory_available.h"
 #include "worker/model_tokens.h"
 #include "worker/serve_device.h"
+#include "worker/serve_memory.h"
 #include "worker/stop_signals.h"
 
 namespace longrun::worker {
@@ -39,12 +40,13 @@ using namespace serving;  // NOLINT: this file wires its parts together
 
 constexpr double kOfWhatIsLeft = 0.9;
 constexpr double kOfHostForSwapping = 0.5;
-// The process beside weights, activations and cache: code, tokenizer, connections, grammars.
-constexpr double kReservedBytes = 256e6;
+// On a device with memory of its own: its libraries' own.
+constexpr double kDeviceBytes = 256e6;
 constexpr int64_t kLogitsForDrafts = 256;  // of a step, beside one for each sequence
 constexpr double kLastWordsSeconds = 2;
 // So that one whose request takes long to read (a text to encode) does not keep the others waiting.
 constexpr int kHandlerThreads = 4;
+constexpr int64_t kMostConnections = 4096;
 
 int64_t MostLogits(const ServeOptions& options) { return options.max_sequences + kLogitsForDrafts; }
 
@@ -66,25 +68,46 @@ std::string NameOf(const ServeOptions& options) {
   return name.empty() ? "model" : name;
 }
 
+net::ServerOptions ListenOptions(const ServeOptions& options) {
+  net::ServerOptions listen;
+  listen.address = options.host;
+  listen.port = options.port;
+  listen.connections = kMostConnections;
+  listen.handler_threads = kHandlerThreads;
+  listen.certificate_file = options.certificate;
+  listen.key_file = options.key;
+  return listen;
+}
+
+// `program_bytes`: of the process before the model was opened.
 absl::StatusOr<MemoryPlan> Plan(const ServeOptions& options, const ServeDevice& device,
-                                const Executor& executor, KvType cache_type) {
+                                const Executor& executor, int64_t program_bytes,
+                                int64_t text_bytes) {
   MemoryQuestion question;
   question.shape = executor.shape();
-  question.kv_type = cache_type;
+  question.kv_type = CacheTypeOf(options.cache, executor.shape());
   question.block_tokens = options.block_tokens;
-  question.reserved_bytes = kReservedBytes;
   question.activation_bytes =
       static_cast<double>(executor.ActivationBytes(options.max_step_tokens, MostLogits(options)));
   question.max_sequences = options.max_sequences;
   if (device.has_int8() && options.weights != "int8") {
     question.int8_weight_bytes = static_cast<double>(executor.shape().parameters);
   }
+  if (device.has_own_memory()) {
+    question.reserved = {{"libraries", kDeviceBytes}};
+    program_bytes = 0;  // elsewhere
+  } else {
+    question.reserved = PartsOf({.program_bytes = program_bytes,
+                                 .listen = ListenOptions(options),
+                                 .text_bytes = text_bytes,
+                                 .threads = device.ThreadCount()});
+  }
   question.limit_bytes = static_cast<double>(options.memory_bytes);
   if (options.memory_bytes == 0) {
     LR_ASSIGN_OR_RETURN(const int64_t left, device.MemoryLeft());
-    // The weights are in memory already, and so no longer part of what is left.
+    // The weights and the program are in memory already, and so no longer part of what is left.
     question.limit_bytes = kOfWhatIsLeft * static_cast<double>(left) +
-                           static_cast<double>(executor.shape().weight_bytes);
+                           static_cast<double>(executor.shape().weight_bytes + program_bytes);
   }
   return PlanMemory(question);
 }
@@ -138,10 +161,13 @@ nlohmann::json JsonOf(const MemoryPlan& plan) {
   for (const MemoryPlan::Fit& fit : plan.fits) {
     sequences.push_back({{"tokens", fit.sequence_tokens}, {"at_once", fit.sequences}});
   }
+  nlohmann::json reserved = nlohmann::json::object();
+  for (const MemoryQuestion::Part& part : plan.reserved) reserved[part.name] = whole(part.bytes);
   return {{"limit_bytes", whole(plan.limit_bytes)},
           {"weight_bytes", whole(plan.weight_bytes)},
           {"activation_bytes", whole(plan.activation_bytes)},
           {"reserved_bytes", whole(plan.reserved_bytes)},
+          {"reserved", std::move(reserved)},
           {"cache_bytes", whole(plan.cache_bytes)},
           {"cache_type", NameOf(plan.kv_type)},
           {"bytes_per_token", whole(plan.bytes_per_token)},
@@ -184,20 +210,13 @@ std::string HostInUrl(const std::string& host) {
   return host.find(':') == std::string::npos ? host : absl::StrCat("[", host, "]");
 }
 
-absl::StatusOr<net::ServerOptions> ListenOptions(const ServeOptions& options) {
-  net::ServerOptions listen;
-  listen.address = options.host;
-  listen.port = options.port;
-  listen.handler_threads = kHandlerThreads;
-  listen.certificate_file = options.certificate;
-  listen.key_file = options.key;
+void WarnOfStrangers(const ServeOptions& options) {
   const bool reachable =
       options.host != "127.0.0.1" && options.host != "localhost" && options.host != "::1";
   if (reachable && options.api_keys.empty()) {
     log::warn("{} can be reached from other machines and nobody needs a key: see --api-keys",
               options.host);
   }
-  return listen;
 }
 
 }  // namespace
@@ -220,6 +239,8 @@ absl::Status Serve(const ServeOptions& options) {
   if (!options.api_keys.empty()) {
     LR_ASSIGN_OR_RETURN(tenants, ReadTenants(options.api_keys));
   }
+  const std::unique_ptr<ConstraintCompiler> compiler = ConstraintCompiler::Make(tokenizer);
+  const int64_t program_bytes = ResidentBytes();
   const ServeDevice device = {.name = options.device, .threads = options.threads};
   LR_ASSIGN_OR_RETURN(const std::unique_ptr<Executor> executor,
                       device.Open(options.model_dir, options.weights));
@@ -230,15 +251,15 @@ absl::Status Serve(const ServeOptions& options) {
                      "; they do not belong "
                      "together"));
   }
-  LR_ASSIGN_OR_RETURN(const MemoryPlan plan, Plan(options, device, *executor,
-                                                  CacheTypeOf(options.cache, executor->shape())));
+  LR_ASSIGN_OR_RETURN(const MemoryPlan plan,
+                      Plan(options, device, *executor, program_bytes,
+                           Api::LongestTextBytes(executor->shape().context, tokenizer)));
   if (options.plan_only) {
     std::printf("%s", options.json ? (JsonOf(plan).dump() + "\n").c_str() : Table(plan).c_str());
     return absl::OkStatus();
   }
   LR_ASSIGN_OR_RETURN(const PeakRates peak, MeasurePeak(device, executor->shape()));
 
-  const std::unique_ptr<ConstraintCompiler> compiler = ConstraintCompiler::Make(tokenizer);
   LR_ASSIGN_OR_RETURN(const std::unique_ptr<Engine> engine,
                       MakeEngine(ConfigOf(options, plan, executor->swaps()), executor.get(),
                                  &tokenizer, compiler.get()));
@@ -269,7 +290,8 @@ absl::Status Serve(const ServeOptions& options) {
     return server == nullptr ? 0 : server->connections();
   };
   Api api(std::move(config), engine.get(), &tokenizer, std::move(chat), feedback.get());
-  LR_ASSIGN_OR_RETURN(const net::ServerOptions listen, ListenOptions(options));
+  const net::ServerOptions listen = ListenOptions(options);
+  WarnOfStrangers(options);
   LR_ASSIGN_OR_RETURN(const std::unique_ptr<net::Server> server,
                       net::Server::Start(listen, api.AsHandler(), api.AsHeadCheck()));
   *listening = server.get();

@@ -36,8 +36,12 @@ absl::StatusOr<std::unique_ptr<Executor>> ServeDevice::Open(const std::string& m
                            {.device = TorchName(name), .weights = weights, .threads = threads});
 }
 
+bool ServeDevice::has_own_memory() const { return HasOwnMemory(name); }
+
+int ServeDevice::ThreadCount() const { return threads > 0 ? threads : UsableCpus(); }
+
 absl::StatusOr<int64_t> ServeDevice::MemoryLeft() const {
-  if (HasOwnMemory(name)) {
+  if (has_own_memory()) {
     auto free = FreeDeviceBytes(name);
     if (absl::IsUnimplemented(free.status())) {
       return absl::UnimplementedError(absl::StrCat(std::string(free.status().message()),

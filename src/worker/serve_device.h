@@ -27,6 +27,8 @@ struct ServeDevice {
   // Measured, with nothing else computing.
   absl::StatusOr<serving::Ceilings> Measure() const;
   bool has_int8() const { return name == "cpu"; }
+  bool has_own_memory() const;  // not the host's
+  int ThreadCount() const;      // of the host, that sample
 };
 
 }  // namespace longrun::worker

@@ -121,12 +121,21 @@ class Plan(Serve):
         self.assertEqual(self.plan("--cache", "int8")["cache_type"], "int8")
 
     def test_a_plan_adds_up(self):
-        plan = self.plan("--memory", "400M")
+        plan = self.plan("--memory", "2G")
         self.assertEqual(plan["tokens"], plan["blocks"] * plan["block_tokens"])
         self.assertEqual(plan["cache_bytes"], plan["tokens"] * plan["bytes_per_token"])
         self.assertLessEqual(plan["weight_bytes"] + plan["activation_bytes"] +
                              plan["reserved_bytes"] + plan["cache_bytes"], plan["limit_bytes"])
         self.assertTrue(any(row["at_once"] > 0 for row in plan["sequences"]))
+        self.assertAlmostEqual(sum(plan["reserved"].values()), plan["reserved_bytes"], delta=10)
+
+    def test_the_process_is_planned_with_all_that_clients_can_make_it_hold(self):
+        plain = self.plan("--memory", "2G")["reserved"]
+        self.assertGreaterEqual(plain["requests and answers"], 128 << 20)
+        self.assertGreaterEqual(plain["JSON formats"], 128 << 20)
+        self.assertGreater(plain["program"], 10e6)
+        with_tls = self.plan("--memory", "2G", "--tls-certificate", "x", "--tls-key", "x")
+        self.assertGreater(with_tls["reserved"]["connections"], 2 * plain["connections"])
 
 
 class Answers(Serve):

@@ -35,6 +35,11 @@ struct EngineConfig {
   // Preempted sequences that lie in host memory; 0: they are computed again.
   int64_t swap_bytes = 0;
 
+  // A request that waits or runs, beside what its tokens take.
+  static constexpr int64_t kBytesOfRequest = 6 << 10;
+  // Of all that wait, as MayWait bounds them.
+  int64_t WaitingBytes() const { return 2 * max_waiting * kBytesOfRequest; }
+
   absl::Status Validate() const;
 };
 

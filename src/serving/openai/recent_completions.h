@@ -22,7 +22,10 @@ struct CompletionRecord {
 
 class RecentCompletions {
  public:
-  explicit RecentCompletions(size_t most = 100'000) : most_(most) {}
+  static constexpr size_t kMost = 1 << 15;
+  static constexpr int64_t kBytesOfEach = 512;  // its id twice, names, places in lists
+
+  explicit RecentCompletions(size_t most = kMost) : most_(most) {}
 
   void Add(const std::string& id, CompletionRecord record) {
     const std::lock_guard lock(mutex_);

@@ -1,12 +1,15 @@
 // How much one request may ask for.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+
+#include "serving/prompt/prompt_encoder.h"
 
 namespace longrun::serving {
 
 struct RequestLimits {
-  int64_t values = 1 << 20;  // JSON values of a body, token ids among them
+  int64_t values = 1 << 18;  // JSON values of a body, token ids among them
   int64_t keys = 1 << 16;    // of all its objects
   int64_t choices = 16;      // n
   int64_t prompts = 64;      // of one completions request
@@ -21,6 +24,18 @@ struct RequestLimits {
   int64_t top_logprobs = 20;
   int64_t schema_bytes = 64 << 10;
   int64_t template_variable_bytes = 64 << 10;  // of chat_template_kwargs, as JSON
+
+  // A JSON value without its text: with its place in an array that grew, and a text's own object.
+  static constexpr int64_t kBytesOfValue = 112;
+  static constexpr int64_t kBytesOfKey = 160;
+  static constexpr int64_t kBytesToCompile = 16 << 20;  // a schema of the most states
+  // What handling one request takes at the most, beside its body of `body_bytes`: the body's values
+  // and texts, once more as they are read, `text_bytes` of them as tokens, a schema.
+  int64_t HandlingBytes(int64_t body_bytes, int64_t text_bytes) const {
+    return std::min(values, body_bytes) * kBytesOfValue + std::min(keys, body_bytes) * kBytesOfKey +
+           2 * body_bytes + std::min(text_bytes, body_bytes) * PromptEncoder::kBytesOfByte +
+           kBytesToCompile;
+  }
 };
 
 }  // namespace longrun::serving

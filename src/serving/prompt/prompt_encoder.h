@@ -5,6 +5,7 @@
 // Any thread: it keeps a few TokenEncoders, which remember words.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string_view>
@@ -17,6 +18,11 @@ namespace longrun::serving {
 
 class PromptEncoder {
  public:
+  // Of each thread that encodes at a time: the words that its TokenEncoder remembers.
+  static constexpr int64_t kMostBytes = 30'000'000;
+  // Of each byte of a text while it is encoded, with its tokens.
+  static constexpr int64_t kBytesOfByte = 48;
+
   // The tokenizer outlives it.
   explicit PromptEncoder(const model::Tokenizer* tokenizer) : tokenizer_(tokenizer) {}
 

@@ -11,6 +11,12 @@
 namespace longrun::serving {
 namespace {
 
+double ReservedBytes(const MemoryQuestion& q) {
+  double all = 0;
+  for (const MemoryQuestion::Part& part : q.reserved) all += part.bytes;
+  return all;
+}
+
 double BlockBytes(const MemoryQuestion& q, KvType type) {
   return static_cast<double>(q.shape.KvBytesPerToken(type) * q.block_tokens);
 }
@@ -20,7 +26,7 @@ int64_t BlocksOfContext(const MemoryQuestion& q) {
 }
 
 double CacheRoom(const MemoryQuestion& q, double weight_bytes) {
-  return q.limit_bytes - q.reserved_bytes - weight_bytes - q.activation_bytes;
+  return q.limit_bytes - ReservedBytes(q) - weight_bytes - q.activation_bytes;
 }
 
 // What would fit, the least change first; never empty, since more memory always would.
@@ -73,7 +79,7 @@ absl::StatusOr<MemoryPlan> PlanMemory(const MemoryQuestion& q) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "the model does not fit into ", FormatBytes(q.limit_bytes), " of memory: weights take ",
         FormatBytes(static_cast<double>(q.shape.weight_bytes)), ", a step ",
-        FormatBytes(q.activation_bytes), ", the process ", FormatBytes(q.reserved_bytes),
+        FormatBytes(q.activation_bytes), ", the process ", FormatBytes(ReservedBytes(q)),
         ", and one sequence of ", FormatCount(q.shape.context), " tokens ",
         FormatBytes(static_cast<double>(one) * block_bytes), " of ", NameOf(q.kv_type),
         " cache; what would fit: ", absl::StrJoin(Advice(q), ", or ")));
@@ -89,7 +95,8 @@ absl::StatusOr<MemoryPlan> PlanMemory(const MemoryQuestion& q) {
   }
   MemoryPlan plan;
   plan.limit_bytes = q.limit_bytes;
-  plan.reserved_bytes = q.reserved_bytes;
+  plan.reserved = q.reserved;
+  plan.reserved_bytes = ReservedBytes(q);
   plan.weight_bytes = static_cast<double>(q.shape.weight_bytes);
   plan.activation_bytes = q.activation_bytes;
   plan.blocks = std::min(fit, wanted);
@@ -118,7 +125,12 @@ std::string Table(const MemoryPlan& plan) {
   absl::StrAppend(&out, "memory\n");
   row("weights", plan.weight_bytes, "");
   row("a step", plan.activation_bytes, "");
-  row("the process", plan.reserved_bytes, "");
+  const std::string next_line = "\n" + std::string(27, ' ');  // below the note
+  row("the process", plan.reserved_bytes,
+      absl::StrJoin(plan.reserved, next_line,
+                    [](std::string* to, const MemoryQuestion::Part& part) {
+                      absl::StrAppend(to, FormatBytes(part.bytes), " ", part.name);
+                    }));
   row("KV cache", plan.cache_bytes,
       absl::StrCat(FormatCount(plan.blocks), " blocks of ", plan.block_tokens,
                    " tokens = ", FormatCount(plan.tokens), " tokens, ", NameOf(plan.kv_type), ", ",

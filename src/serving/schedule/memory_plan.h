@@ -17,8 +17,13 @@ struct MemoryQuestion {
   ModelShape shape;
   KvType kv_type = KvType::kF32;
   int64_t block_tokens = 16;
-  double limit_bytes = 0;     // all that may be used
-  double reserved_bytes = 0;  // of it, for the rest of the process
+  double limit_bytes = 0;  // all that may be used
+  // Of it, for the rest of the process, and what that is for.
+  struct Part {
+    std::string name;
+    double bytes = 0;
+  };
+  std::vector<Part> reserved;
   // Executor::ActivationBytes(tokens, logits) of the largest step.
   double activation_bytes = 0;
   int64_t cache_tokens = 0;  // wanted; 0: all that fits, but no more than max_sequences contexts
@@ -28,6 +33,7 @@ struct MemoryQuestion {
 };
 
 struct MemoryPlan {
+  std::vector<MemoryQuestion::Part> reserved;
   double limit_bytes = 0, reserved_bytes = 0, weight_bytes = 0, activation_bytes = 0;
   double cache_bytes = 0;
   int64_t blocks = 0, block_tokens = 0, tokens = 0;

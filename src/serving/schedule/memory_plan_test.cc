@@ -19,7 +19,7 @@ MemoryQuestion Gpt2(double limit_bytes) {
   q.shape.weight_bytes = 248'000'000;
   q.kv_type = KvType::kBF16;
   q.limit_bytes = limit_bytes;
-  q.reserved_bytes = 50e6;
+  q.reserved = {{"program", 20e6}, {"requests", 30e6}};
   q.activation_bytes = 100e6;
   q.int8_weight_bytes = 130e6;
   return q;
@@ -35,6 +35,9 @@ TEST(MemoryPlan, DividesWhatThereIs) {
   EXPECT_EQ(plan->fits[0].sequence_tokens, 1024);
   EXPECT_EQ(plan->fits[0].sequences, plan->blocks / 64);
   EXPECT_THAT(Table(*plan), HasSubstr("blocks of 16 tokens"));
+  EXPECT_EQ(plan->reserved_bytes, 50e6);
+  EXPECT_THAT(Table(*plan), HasSubstr("50.0 MB  20.0 MB program\n" + std::string(27, ' ') +
+                                      "30.0 MB requests\n"));
 }
 
 TEST(MemoryPlan, TakesNoMoreThanItsSequencesCanUse) {
