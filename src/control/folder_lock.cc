@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -24,6 +25,7 @@ std::string ReadHolder(int fd) {
 absl::StatusOr<FolderLock> FolderLock::Take(const std::string& folder) {
   const std::string path = folder + "/controller.lock";
   FolderLock lock;
+  lock.path_ = path;
   // Not inherited by the processes the holder starts: they outlive it and must not hold its lock.
   lock.fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (lock.fd_ < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", path));
@@ -44,9 +46,17 @@ absl::StatusOr<FolderLock> FolderLock::Take(const std::string& folder) {
   return lock;
 }
 
-FolderLock::FolderLock(FolderLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+bool FolderLock::InPlace() const {
+  struct stat held, there;
+  return fstat(fd_, &held) == 0 && stat(path_.c_str(), &there) == 0 &&
+         held.st_ino == there.st_ino && held.st_dev == there.st_dev;
+}
+
+FolderLock::FolderLock(FolderLock&& other) noexcept
+    : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)) {}
 
 FolderLock& FolderLock::operator=(FolderLock&& other) noexcept {
+  std::swap(path_, other.path_);
   std::swap(fd_, other.fd_);
   return *this;
 }

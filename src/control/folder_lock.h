@@ -18,7 +18,12 @@ class FolderLock {
   FolderLock& operator=(FolderLock&& other) noexcept;
   ~FolderLock();
 
+  // Whether the folder still holds the lock that was taken: it may have been deleted, or another
+  // put in its place, in which a second controller finds nobody.
+  bool InPlace() const;
+
  private:
+  std::string path_;
   int fd_ = -1;
 };
 

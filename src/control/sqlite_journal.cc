@@ -45,6 +45,12 @@ uint64_t SqliteJournal::Append(Time at, int32_t kind, std::string_view payload) 
 
 absl::Status SqliteJournal::Commit() {
   if (pending_.empty()) return absl::OkStatus();
+  if (failed_.ok() && !lock_.InPlace()) {
+    failed_ = absl::DataLossError(
+        absl::StrCat(options_.folder,
+                     ": this state folder was deleted or replaced while it was in use; what "
+                     "happens now would be kept nowhere"));
+  }
   LR_RETURN_IF_ERROR(failed_);
   absl::Status status = begin_->Run();
   if (status.ok()) status = WritePending();
@@ -68,6 +74,7 @@ absl::Status SqliteJournal::WritePending() {
   last_at_ = pending_.back().at;
   chain_sum_ = sum;
   pending_.clear();
+  mark_.Write(last_seq_);
   return absl::OkStatus();
 }
 

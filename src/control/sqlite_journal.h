@@ -6,6 +6,7 @@
 //
 //   folder/journal.db        records, a chained checksum each (journal_rows.h)
 //   folder/snapshot-<seq>    the reader's state after that record (snapshot_files.h)
+//   folder/journal.committed how far it was committed (committed_mark.h)
 //   folder/controller.lock   who holds the folder (folder_lock.h)
 //   folder/journal.damaged-… what a repair moved out of the way (journal_repair.h)
 #pragma once
@@ -16,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "control/committed_mark.h"
 #include "control/folder_lock.h"
 #include "control/journal.h"
 #include "control/journal_rows.h"
@@ -64,6 +66,7 @@ class SqliteJournal : public Journal {
   absl::Status CheckRecords();
   absl::Status CheckTail();
   absl::Status RepairTail(const BrokenRows& broken);
+  void CheckMark();
   absl::Status CloseGapBelowBase();
   absl::Status PrepareStatements();
   absl::Status WritePending();
@@ -73,6 +76,7 @@ class SqliteJournal : public Journal {
 
   SqliteJournalOptions options_;
   FolderLock lock_;
+  CommittedMark mark_;
   SnapshotFiles snapshots_;
   Database db_;
   std::optional<RowWriter> writer_;

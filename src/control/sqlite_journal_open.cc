@@ -1,6 +1,7 @@
 // Opening a journal: what is there, is it whole, and what to do where it is not.
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <utility>
 
@@ -68,6 +69,7 @@ absl::Status SqliteJournal::OpenForWriting() {
     status = CheckRecords();
   }
   LR_RETURN_IF_ERROR(status);
+  CheckMark();
   return PrepareStatements();
 }
 
@@ -226,6 +228,25 @@ absl::Status SqliteJournal::CheckTail() {
          .first_seq = 1});
   }
   return absl::OkStatus();
+}
+
+// Records that were committed and are missing though what is there is whole. Other damage has been
+// told of, with the records that it cost.
+void SqliteJournal::CheckMark() {
+  mark_ = CommittedMark(options_.folder);
+  const uint64_t marked = mark_.Read().value_or(0);
+  const bool told = std::any_of(damages_.begin(), damages_.end(),
+                                [](const Damage& damage) { return !damage.below_snapshot; });
+  if (marked > last_seq_ && !told) {
+    damages_.push_back({.what = absl::StrCat(DatabasePath(options_.folder), ": records ",
+                                             last_seq_ + 1, " to ", marked,
+                                             " had been committed and are gone: its log was cut, "
+                                             "an older copy was put in its place, or a "
+                                             "repair lost them"),
+                        .first_seq = last_seq_ + 1,
+                        .records_lost = marked - last_seq_});
+  }
+  mark_.Write(last_seq_);
 }
 
 absl::Status SqliteJournal::RepairTail(const BrokenRows& broken) {

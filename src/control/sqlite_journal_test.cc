@@ -35,6 +35,23 @@ TEST(SqliteJournal, ALockFileLeftBehindIsNoObstacle) {
   EXPECT_NE(OpenJournal(folder.path()), nullptr);
 }
 
+TEST(SqliteJournal, AFolderDeletedOrReplacedUnderItIsNoticedAtTheNextCommit) {
+  for (const bool replaced : {false, true}) {
+    const TestFolder folder;
+    const std::string path = folder.path() + "/state";
+    auto journal = OpenJournal(path);
+    journal->Append(Time{1}, 0, "kept");
+    ASSERT_TRUE(journal->Commit().ok());
+    std::filesystem::remove_all(path);
+    std::unique_ptr<SqliteJournal> another;
+    if (replaced) another = OpenJournal(path);
+    journal->Append(Time{2}, 0, "kept nowhere");
+    const absl::Status status = journal->Commit();
+    EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("deleted or replaced"));
+  }
+}
+
 TEST(SqliteJournal, AReaderBesideTheWriterSeesWhatIsCommitted) {
   TestFolder folder;
   const auto writer = OpenJournal(folder.path());
