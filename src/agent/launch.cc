@@ -94,11 +94,27 @@ Launched Explain(const LaunchOrder& order, const std::string& path, const Failur
     case Failure::kProgram:
       break;
   }
+  // A relative path counts from the rank's working folder, not from the agent's.
   struct stat status;
-  if (failure.error == ENOENT && path[0] == '/' && ::stat(path.c_str(), &status) == 0) {
+  const std::string file = path[0] == '/' ? path : absl::StrCat(order.working_folder, "/", path);
+  const bool there = ::stat(file.c_str(), &status) == 0;
+  if (failure.error == ENOENT && there) {
     return {-1, 126,
             absl::StrCat("cannot execute ", path,
                          ": the interpreter or loader that it names does not exist")};
+  }
+  if (failure.error == EACCES && there && S_ISDIR(status.st_mode)) {
+    return {-1, 126, absl::StrCat("cannot execute ", path, ": it is a folder")};
+  }
+  if (failure.error == EACCES && there && (status.st_mode & 0111) == 0) {
+    return {
+        -1, 126,
+        absl::StrCat("cannot execute ", path, ": no program; chmod +x ", path, " makes it one")};
+  }
+  if (failure.error == E2BIG) {
+    return {-1, 126,
+            absl::StrCat("cannot execute ", path,
+                         ": the command's arguments and environment (spec.env) are too long")};
   }
   if (failure.error == ENOEXEC) {
     return {-1, 126,

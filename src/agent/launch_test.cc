@@ -69,10 +69,11 @@ TEST_F(LaunchTest, SaysWhyAProgramCannotRun) {
   const std::string folder = folder_ + "/a-folder";
   std::filesystem::create_directory(folder);
   EXPECT_EQ(Run({folder}).code, 126);
+  EXPECT_NE(Run({folder}).what.find("it is a folder"), std::string::npos);
 
   const Launched plain = Run({File("plain", "#!/bin/sh\n", 0644)});
   EXPECT_EQ(plain.code, 126);
-  EXPECT_NE(plain.what.find("Permission denied"), std::string::npos) << plain.what;
+  EXPECT_NE(plain.what.find("chmod +x"), std::string::npos) << plain.what;
 
   File("unreadable-by-name", "#!/bin/sh\n", 0644);
   EXPECT_EQ(Run({"unreadable-by-name"}).code, 126);
@@ -84,6 +85,12 @@ TEST_F(LaunchTest, SaysWhyAProgramCannotRun) {
   const Launched interpreter = Run({File("script", "#!/nowhere/python\n", 0755)});
   EXPECT_EQ(interpreter.code, 126);
   EXPECT_NE(interpreter.what.find("interpreter"), std::string::npos) << interpreter.what;
+  order_.working_folder = folder_;
+  EXPECT_EQ(Run({"./script"}).what,
+            "cannot execute ./script: the interpreter or loader that it names does not exist");
+
+  order_.environment.push_back("LONG=" + std::string(300'000, 'x'));
+  EXPECT_NE(Run({"/bin/true"}).what.find("spec.env"), std::string::npos);
 }
 
 TEST_F(LaunchTest, StartsInTheWorkingFolderAndNamesOneThatIsNotThere) {

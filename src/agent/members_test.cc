@@ -148,7 +148,7 @@ TEST_F(MembersTest, WhatCannotStartIsToldWithTheReasonAndNeverAsStarted) {
   Wish({{1, Do::kRun}});
   const fleet::MemberExited exited = Exit();
   EXPECT_EQ(exited.code, 126);
-  EXPECT_EQ(exited.what, "cannot execute ./foo: Permission denied");
+  EXPECT_EQ(exited.what, "cannot execute ./foo: no program; chmod +x ./foo makes it one");
   EXPECT_TRUE(All<fleet::MemberStarted>().empty());
   EXPECT_TRUE(members_->empty());
 }
