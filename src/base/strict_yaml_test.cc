@@ -116,6 +116,7 @@ TEST(ParseYamlTest, RefusesWhatIsNoText) {
 TEST(ParseYamlTest, NamesTheLineOfWhatIsNoYaml) {
   EXPECT_THAT(ErrorOf("a: 1\nb: [1, 2\nc: 3\n"), HasSubstr("not YAML"));
   EXPECT_THAT(ErrorOf("a: 1\n\tb: 2\n"), StartsWith("t.yaml:2"));
+  EXPECT_THAT(ErrorOf("a:\n\t- b\n"), HasSubstr("a tab indents this line"));
   EXPECT_THAT(ErrorOf("a: \"open\n"), HasSubstr("not YAML"));
   EXPECT_THAT(ErrorOf("a: 'open\nb: 2\n"), HasSubstr("not YAML"));
   EXPECT_THAT(ErrorOf("? [a, b]\n: c\n"), HasSubstr("a key must be text"));

@@ -1,4 +1,5 @@
 // ParseYaml: yaml-cpp's stream of events to YamlNodes, refusing what configuration has no use for.
+#include <algorithm>
 #include <sstream>
 
 #include "absl/container/flat_hash_set.h"
@@ -190,6 +191,12 @@ absl::Status CheckText(std::string_view text, const std::string& name) {
   return absl::OkStatus();
 }
 
+// Whether a tab is in what indents the line, counted from 0.
+bool TabIndents(std::string_view text, int line) {
+  for (; line > 0; --line) text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
+  return text.substr(0, text.find_first_not_of(" \t")).find('\t') != text.npos;
+}
+
 }  // namespace
 
 absl::StatusOr<YamlNode> ParseYaml(std::string_view text, const std::string& name) {
@@ -216,7 +223,12 @@ absl::StatusOr<YamlNode> ParseYaml(std::string_view text, const std::string& nam
   } catch (const Refused& refused) {
     errors.Add(refused.line, "", refused.what);
   } catch (const YAML::Exception& e) {
-    errors.Add(e.mark.is_null() ? 0 : e.mark.line + 1, "", absl::StrCat("not YAML: ", e.msg));
+    const int line = e.mark.is_null() ? -1 : e.mark.line;
+    errors.Add(
+        line + 1, "",
+        absl::StrCat(
+            "not YAML: ", e.msg,
+            TabIndents(text, line) ? "; a tab indents this line, where YAML wants spaces" : ""));
   } catch (const std::exception& e) {
     errors.Add(0, "", absl::StrCat("not YAML: ", e.what()));
   }
