@@ -4,6 +4,12 @@
 #include <cmath>
 
 namespace longrun::training {
+namespace {
+
+// With auto, the first checkpoint of a gang that starts: a short run has little else to go back to.
+constexpr double kFirstAfterSeconds = 10;
+
+}  // namespace
 
 double DalyInterval(double cost_seconds, double mean_seconds_between_failures) {
   const double d = cost_seconds, m = mean_seconds_between_failures;
@@ -18,6 +24,7 @@ void CheckpointClock::Restart(int64_t step, double now) {
 }
 
 void CheckpointClock::Measured(double stall_seconds, double write_seconds) {
+  measure_soon_ = false;
   stall_seconds_ = stall_seconds;
   cost_seconds_ = std::max(1e-4, stall_seconds + write_seconds);
 }
@@ -31,6 +38,7 @@ double CheckpointClock::interval_seconds() const {
     case CheckpointConfig::Every::kAuto:
       break;
   }
+  if (measure_soon_) return kFirstAfterSeconds;
   // However often faults come, the stall itself stays below 2 % and writing leaves the disk in
   // peace half of the time.
   const double least = std::max({1.0, stall_seconds_ / 0.02, 2 * cost_seconds_});

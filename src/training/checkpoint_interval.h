@@ -33,6 +33,8 @@ class CheckpointClock {
 
   // `now`: seconds on a steady clock. A checkpoint exists at (or training starts from) `step`.
   void Restart(int64_t step, double now);
+  // Nobody in the gang knows yet what one costs: the next is due early, to tell.
+  void MeasureSoon() { measure_soon_ = true; }
   // What the last one cost: `stall` seconds of a step's time and `write` seconds in the background,
   // which cost the training too where cores and disks are shared.
   void Measured(double stall_seconds, double write_seconds);
@@ -41,6 +43,7 @@ class CheckpointClock {
 
  private:
   const CheckpointConfig config_;
+  bool measure_soon_ = false;
   double cost_seconds_ = 0.5;  // before the first measurement
   double stall_seconds_ = 0;
   int64_t last_step_ = 0;

@@ -56,6 +56,17 @@ TEST(CheckpointClock, AutoWritesOftenerWhenItIsCheaperOrFaultsAreCloser) {
   EXPECT_LT(faulty.interval_seconds(), dear.interval_seconds());
 }
 
+TEST(CheckpointClock, AutoWritesTheFirstEarlyToLearnItsCost) {
+  CheckpointClock clock{CheckpointConfig()};
+  clock.MeasureSoon();
+  clock.Restart(0, 100);
+  EXPECT_FALSE(clock.Due(7, 109));
+  EXPECT_TRUE(clock.Due(8, 110));
+  clock.Measured(0.1, 10);
+  clock.Restart(8, 110);
+  EXPECT_FALSE(clock.Due(99, 300)) << "a dear one comes again as Daly says";
+}
+
 TEST(CheckpointClock, AutoNeverStallsMoreThanTwoPercent) {
   CheckpointConfig config;
   config.mean_seconds_between_failures = 1;

@@ -106,6 +106,7 @@ absl::Status Trainer::Join(Session* session) {
   if (spec.rank == 0) RemovePartial(writer_.folder());
   // A survivor's clock runs on: faults that come often must not put checkpoints off for ever.
   if (sync.source != "own") clock_.Restart(state_.step(), watch_.seconds());
+  if (sync.source == "start" || sync.source == "checkpoint") clock_.MeasureSoon();
   last_commit_ = watch_.seconds();
   first_step_ = true;
   const double seconds = session->gang().age_seconds();
