@@ -133,6 +133,11 @@ class Rank {
     last_commit_ = line;
     Enqueue(line);
   }
+  // A collective of the step in flight takes seconds, this rank's own part done. Once a wait.
+  void Waiting(int64_t incarnation) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    Enqueue(FormatRankMessage(RankWaiting{incarnation, hello_.step}));
+  }
   void Broken(int64_t incarnation, const std::string& what) {
     Send(FormatRankMessage(RankBroken{incarnation, what}));
   }

@@ -80,6 +80,19 @@ struct RankCommit {
   }
 };
 
+// From the rank: it has waited for its peers for seconds, its own part of the step after `step`
+// done. Where no step comes for too long, those that do not say so are suspect.
+struct RankWaiting {
+  static constexpr const char* kVerb = "waiting";
+  int64_t incarnation = 0;
+  int64_t step = 0;  // last applied
+  template <class V>
+  void Visit(V& visit) {
+    visit.Required("incarnation", incarnation);
+    visit.Required("step", step);
+  }
+};
+
 // From the rank: a collective failed; it waits for the next membership.
 struct RankBroken {
   static constexpr const char* kVerb = "broken";

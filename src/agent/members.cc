@@ -84,8 +84,7 @@ std::string Members::RecordPath(const MemberKey& member) const {
   return absl::StrCat(options_->state_folder, "/members/", member.first.text, ".", member.second);
 }
 
-// ---- what is wished
-// ------------------------------------------------------------------------------
+// ---- what is wished ----
 
 void Members::Apply(const fleet::NodeDesired& desired) {
   if (desired.revision < revision_) return;
@@ -156,8 +155,7 @@ void Members::SendMembership(const MemberKey& member) {
   server_->Send(member, FormatRankMessage(line));
 }
 
-// ---- start
-// ---------------------------------------------------------------------------------------
+// ---- start ----
 
 void Members::Start(const fleet::DesiredMember& member, const fleet::RunSpec& spec) {
   const MemberKey key{member.run, member.member};
@@ -251,8 +249,7 @@ void Members::ReadOutput(Process& process, bool error_stream, bool to_the_end) {
   }
 }
 
-// ---- end
-// -----------------------------------------------------------------------------------------
+// ---- end ----
 
 void Members::Stop(Process& process, const std::string& reason, Duration grace) {
   if (process.stopping) return;
@@ -413,8 +410,7 @@ void Members::KillAllAndForget() {
   revision_ = 0;
 }
 
-// ---- watch
-// ---------------------------------------------------------------------------------------
+// ---- watch ----
 
 void Members::Check() {
   const double now = watch_.seconds();

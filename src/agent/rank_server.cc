@@ -58,6 +58,11 @@ bool FactOf(const RankLine& line, const MemberKey& key, std::optional<fleet::Eve
                                 m.step,
                                 CleanText(m.source, kNameLimit),
                                 Sane(m.seconds)};
+  } else if (line.verb == RankWaiting::kVerb) {
+    RankWaiting m;
+    if (!Parse(line, &m, why)) return false;
+    if (m.incarnation < 0 || m.step < 0) return reject("a negative number");
+    *fact = fleet::MemberWaiting{run, member, static_cast<uint64_t>(m.incarnation), m.step};
   } else if (line.verb == RankBroken::kVerb) {
     RankBroken m;
     if (!Parse(line, &m, why)) return false;

@@ -90,13 +90,14 @@ TEST_F(RankServerTest, EveryLineOfTheProtocolBecomesItsFact) {
                   "hello v=1 member=17 pid=4242 endpoint=127.0.0.1:40123 step=5\n"
                   "joined incarnation=3 step=120 source=peer seconds=0.08\n"
                   "commit incarnation=3 step=121 loss=3.25 tokens=49152 seconds=0.21\n"
+                  "waiting incarnation=3 step=7\n"
                   "broken incarnation=3 what=peer%20closed\n"
                   "checkpoint step=100 seconds=0.4 stall=0.01\n"
                   "metric name=validation_loss value=3.4 step=200\n"
                   "say text=model%20saved\n"
                   "pong n=7 phase=compute step=121\n"
                   "something-newer key=value\n"));
-  ASSERT_EQ(facts_.size(), 7u);
+  ASSERT_EQ(facts_.size(), 8u);
   ASSERT_EQ(hellos_.size(), 1u);
   const auto ready = All<fleet::MemberReady>().at(0);
   EXPECT_EQ(ready.endpoint, "127.0.0.1:40123");
@@ -111,6 +112,7 @@ TEST_F(RankServerTest, EveryLineOfTheProtocolBecomesItsFact) {
   EXPECT_EQ(commit.step, 121);
   EXPECT_DOUBLE_EQ(commit.loss, 3.25);
   EXPECT_EQ(commit.tokens, 49152);
+  EXPECT_EQ(All<fleet::MemberWaiting>().at(0).step, 7);
   EXPECT_EQ(All<fleet::MemberBroken>().at(0).what, "peer closed");
   EXPECT_DOUBLE_EQ(All<fleet::CheckpointPublished>().at(0).stall_seconds, 0.01);
   EXPECT_DOUBLE_EQ(All<fleet::MetricReported>().at(0).value, 3.4);

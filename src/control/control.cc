@@ -20,7 +20,8 @@ using fleet::Run;
 // Progress is plentiful and says nothing once a snapshot holds its sum; decisions and faults stay.
 std::vector<int32_t> PrunedKinds() {
   return {static_cast<int32_t>(EventBody(fleet::MemberCommitted()).index()),
-          static_cast<int32_t>(EventBody(fleet::MetricReported()).index())};
+          static_cast<int32_t>(EventBody(fleet::MetricReported()).index()),
+          static_cast<int32_t>(EventBody(fleet::MemberWaiting()).index())};
 }
 
 bool IsProgress(const EventBody& body) {
@@ -29,7 +30,8 @@ bool IsProgress(const EventBody& body) {
          std::holds_alternative<fleet::MemberSaid>(body) ||
          std::holds_alternative<fleet::CheckpointPublished>(body) ||
          std::holds_alternative<fleet::MemberJoined>(body) ||
-         std::holds_alternative<fleet::MemberBroken>(body);
+         std::holds_alternative<fleet::MemberBroken>(body) ||
+         std::holds_alternative<fleet::MemberWaiting>(body);
 }
 
 // Whether the facts of a node still differ from what is wished of it.
@@ -114,8 +116,9 @@ absl::Status Control::Check(const EventBody& request) const {
       return absl::NotFoundError(absl::StrCat("there is no run named ", cancel->run.text));
     }
     if (!run->live()) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(cancel->run.text, " is over: it ", fleet::PhaseName(run->phase)));
+      return absl::FailedPreconditionError(absl::StrCat(
+          cancel->run.text, " is over: it ", run->phase == fleet::Phase::kCancelled ? "was " : "",
+          fleet::PhaseName(run->phase)));
     }
   }
   return absl::OkStatus();

@@ -11,8 +11,7 @@
 
 namespace longrun::engine {
 
-// ---- starting
-// ------------------------------------------------------------------------------------
+// ---- starting ----
 
 TEST_P(EngineContract, NodesJoinWithTheirAccelerators) {
   for (const fleet::Event& event : events_) {
@@ -56,8 +55,7 @@ TEST_P(EngineContract, HoldStartsNothing) {
   EXPECT_TRUE(WishUntilTold<fleet::MemberStarted>(1));
 }
 
-// ---- ends
-// ----------------------------------------------------------------------------------------
+// ---- ends ----
 
 TEST_P(EngineContract, TellsExitCodes) {
   const int codes[] = {0, 3, 78};
@@ -147,8 +145,7 @@ TEST_P(EngineContract, WhatIsNotWishedAnyMoreIsEnded) {
   EXPECT_EQ(world_->Processes(node()), 0);
 }
 
-// ---- order
-// ---------------------------------------------------------------------------------------
+// ---- order ----
 
 TEST_P(EngineContract, AnOlderRevisionIsIgnored) {
   const fleet::RunSpec spec = Spec({.kind = Behaviour::Kind::kSleep});
@@ -174,8 +171,7 @@ TEST_P(EngineContract, AWishForAnotherSessionIsIgnored) {
   EXPECT_TRUE(WishUntilTold<fleet::MemberStarted>(1));
 }
 
-// ---- facts and controllers
-// -----------------------------------------------------------------------
+// ---- facts and controllers ----
 
 TEST_P(EngineContract, FactsAreToldToTheNextControllerUntilAcknowledged) {
   acknowledge_ = false;
@@ -266,8 +262,7 @@ TEST_P(EngineContract, WakeEndsTheWaitInObserve) {
   EXPECT_LT((world_->Now() - before).us, Duration::Seconds(10).us);
 }
 
-// ---- memberships
-// ---------------------------------------------------------------------------------
+// ---- memberships ----
 
 TEST_P(EngineContract, AMembershipReachesRanksAndSparesOnEveryNode) {
   const fleet::RunSpec spec = Spec({.kind = Behaviour::Kind::kRank});
@@ -338,8 +333,7 @@ TEST_P(EngineContract, ARankToldToStopEndsCleanly) {
   EXPECT_EQ(Told<fleet::MemberExited>(1)->signal, 0);
 }
 
-// ---- faults on purpose
-// ---------------------------------------------------------------------------
+// ---- faults on purpose ----
 
 TEST_P(EngineContract, InjectedFaultsAreToldAsFacts) {
   const fleet::RunSpec spec = Spec({.kind = Behaviour::Kind::kRank});

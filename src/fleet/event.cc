@@ -83,7 +83,8 @@ const char* EventName(const EventBody& body) {
       "CheckpointPublished", "MetricReported",     "MemberSaid",
       "RunSubmitted",        "CancelRequested",    "FaultInjected",
       "ControllerStarted",   "IncarnationDecided", "ReservePlaced",
-      "MembersStopped",      "RunWaits",           "RunFinished"};
+      "MembersStopped",      "RunWaits",           "RunFinished",
+      "MemberWaiting"};
   static_assert(std::size(kNames) == std::variant_size_v<EventBody>);
   return kNames[body.index()];
 }
@@ -130,6 +131,9 @@ std::string Describe(const EventBody& body) {
           [](const MemberBroken& e) {
             return absl::StrCat("member ", e.member, " met a broken collective in incarnation ",
                                 e.incarnation, ": ", e.what);
+          },
+          [](const MemberWaiting& e) {
+            return absl::StrCat("member ", e.member, " waits for its peers after step ", e.step);
           },
           [](const MemberSilent& e) {
             return absl::StrFormat("member %d has answered nothing for %.1f s", e.member,

@@ -165,6 +165,21 @@ struct MemberBroken {
   }
 };
 
+// The process has long waited for its peers, its own part of the step after `step` done.
+struct MemberWaiting {
+  RunId run;
+  MemberId member = 0;
+  uint64_t incarnation = 0;
+  int64_t step = 0;  // last applied
+  template <class A>
+  void Visit(A& a) {
+    a("run", run);
+    a("member", member);
+    a("incarnation", incarnation);
+    a("step", step);
+  }
+};
+
 // The process lives but answers nothing (stopped, or wedged below its own threads).
 struct MemberSilent {
   RunId run;
@@ -385,7 +400,8 @@ using EventBody =
     std::variant<NodeJoined, NodeLost, MemberStarted, MemberReady, MemberJoined, MemberCommitted,
                  MemberBroken, MemberSilent, MemberExited, CheckpointPublished, MetricReported,
                  MemberSaid, RunSubmitted, CancelRequested, FaultInjected, ControllerStarted,
-                 IncarnationDecided, ReservePlaced, MembersStopped, RunWaits, RunFinished>;
+                 IncarnationDecided, ReservePlaced, MembersStopped, RunWaits, RunFinished,
+                 MemberWaiting>;
 
 // Which node's agent observed the fact, and its place in that session's own order: the fold takes
 // each (session, seq) once and in order, so messages may be repeated or late without harm.

@@ -18,6 +18,7 @@ class Fold {
   bool On(const MemberJoined& e);
   bool On(const MemberCommitted& e);
   bool On(const MemberBroken& e);
+  bool On(const MemberWaiting& e);
   bool On(const MemberSilent& e);
   bool On(const MemberExited& e);
   bool On(const CheckpointPublished& e);
@@ -42,13 +43,16 @@ class Fold {
   Place Find(const RunId& run, MemberId member);
   Run& RunToDecide(const RunId& run);
   void LoseProcesses(Node& node, const std::string& reason);
-  void EndMember(Run& run, Member& member, int code, int signal, const std::string& what);
+  // `how`: in the words of the fault; empty: by code and signal.
+  void EndMember(Run& run, Member& member, int code, int signal, const std::string& what,
+                 const std::string& how = "");
   void TakeSlots(Run& run, const Placement& placement);
   void SetRank(Run& run, Member& member, int rank);
   void Fault(Run& run, const Member& member, const std::string& how);
   void Fault(Run& run, const std::string& cause);
   void Interrupt(Run& run);
   void MaybeAllJoined(Run& run);
+  bool StopsWhole(const Run& run);
   void CountLagging(Run& run);
   void Commit(Run& run, const MemberCommitted& e);
 

@@ -142,7 +142,7 @@ void Fold::LoseProcesses(Node& node, const std::string& reason) {
   }
   for (const auto& [run_id, member_id] : holders) {
     Run& run = state_.runs.at(run_id);
-    EndMember(run, run.members.at(member_id), 0, 9, reason);
+    EndMember(run, run.members.at(member_id), 0, 9, reason, "was lost with its node");
   }
 }
 
@@ -179,7 +179,8 @@ void Fold::SetRank(Run& run, Member& member, int rank) {
   member.rank = rank;
 }
 
-void Fold::EndMember(Run& run, Member& member, int code, int signal, const std::string& what) {
+void Fold::EndMember(Run& run, Member& member, int code, int signal, const std::string& what,
+                     const std::string& how) {
   Accrue(run, now_);
   Node& node = state_.nodes.at(member.node);
   for (const int i : member.accelerators) node.slots[i] = Holder();
@@ -196,8 +197,9 @@ void Fold::EndMember(Run& run, Member& member, int code, int signal, const std::
   if (member.rank >= 0) {
     if (was_sound && !member.clean_exit()) {
       Fault(run, member,
-            signal != 0 ? absl::StrCat("was killed by signal ", signal)
-                        : absl::StrCat("exited with code ", code));
+            !how.empty()  ? how
+            : signal != 0 ? absl::StrCat("was killed by signal ", signal)
+                          : absl::StrCat("exited with code ", code));
     } else {
       MaybeAllJoined(run);
     }

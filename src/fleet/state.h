@@ -87,6 +87,7 @@ struct Member {
   uint64_t broken = 0;  // newest incarnation it has reported a broken collective of
   int64_t applied_step = 0;
   bool has_state = false;  // has joined some incarnation: holds parameters worth taking
+  bool waiting = false;    // for its peers, since its last step
   bool silent = false;
   bool stopping = false;
   bool killing = false;
@@ -128,6 +129,7 @@ struct Member {
     a("changed_at", changed_at);
     a("progress_at", progress_at);
     a("broken", broken);
+    a("waiting", waiting);
   }
 };
 

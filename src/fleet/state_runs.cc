@@ -63,6 +63,7 @@ bool Fold::On(const MemberJoined& e) {
   if (member->joined >= e.incarnation) return false;
   Accrue(*run, now_);
   member->joined = e.incarnation;
+  member->waiting = false;
   member->applied_step = e.step;
   member->has_state = true;
   member->progress_at = now_;
@@ -75,11 +76,21 @@ bool Fold::On(const MemberCommitted& e) {
   if (member == nullptr || member->rank < 0 || e.incarnation != run->incarnation) return false;
   if (member->joined != e.incarnation || e.step <= member->applied_step) return false;
   const bool lagged = member->applied_step <= run->committed_step;
+  member->waiting = false;
   member->applied_step = e.step;
   member->progress_at = now_;
   if (lagged && e.step > run->committed_step) --run->lagging;
-  if (run->phase == Phase::kRunning && run->lagging == 0) Commit(*run, e);
+  if (StopsWhole(*run)) CountLagging(*run);
+  if ((run->phase == Phase::kRunning || StopsWhole(*run)) && run->lagging == 0) Commit(*run, e);
   return true;
+}
+
+// Told to stop, every rank in the gang: the steps that they still finish count, for the last
+// checkpoint holds them.
+bool Fold::StopsWhole(const Run& run) {
+  return run.phase == Phase::kStopping &&
+         std::all_of(run.gang.begin(), run.gang.end(),
+                     [&](MemberId id) { return run.members.at(id).joined == run.incarnation; });
 }
 
 void Fold::CountLagging(Run& run) {
@@ -125,6 +136,15 @@ bool Fold::On(const MemberBroken& e) {
   Accrue(*run, now_);
   member->broken = e.incarnation;
   if (run->broken_at.never()) run->broken_at = now_;
+  return true;
+}
+
+bool Fold::On(const MemberWaiting& e) {
+  const auto [run, member] = Find(e.run, e.member);
+  if (member == nullptr || e.incarnation != run->incarnation) return false;
+  if (member->joined != e.incarnation || e.step != member->applied_step) return false;
+  if (member->waiting) return false;
+  member->waiting = true;
   return true;
 }
 
@@ -313,7 +333,10 @@ bool Fold::On(const IncarnationDecided& e) {
     TakeSlots(run, placement);
     run.members.at(placement.member).placed_for = e.incarnation;
   }
-  for (auto& [id, member] : run.members) SetRank(run, member, -1);
+  for (auto& [id, member] : run.members) {
+    SetRank(run, member, -1);
+    member.waiting = false;
+  }
   for (size_t rank = 0; rank < e.gang.size(); ++rank) {
     const auto it = run.members.find(e.gang[rank]);
     LR_CHECK(it != run.members.end());

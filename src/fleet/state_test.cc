@@ -153,6 +153,50 @@ TEST_F(StateTest, StepsBehindTheCheckpointAreCountedAsLostAndAsRecomputed) {
   EXPECT_EQ(run().tokens, 60);
 }
 
+TEST_F(StateTest, ARankWaitsForItsPeersUntilItsNextStep) {
+  StartPair();
+  CommitStep(1);
+  const auto waits = [&](uint64_t incarnation, int64_t step) {
+    Tell(MemberWaiting{.run = kRun, .member = 1, .incarnation = incarnation, .step = step}, "a");
+    return run().Find(1)->waiting;
+  };
+  EXPECT_FALSE(waits(1, 0)) << "said before its last step, heard after";
+  EXPECT_FALSE(waits(0, 1));
+  EXPECT_TRUE(waits(1, 1));
+  CommitStep(2);
+  EXPECT_FALSE(run().Find(1)->waiting);
+  EXPECT_FALSE(waits(1, 1));
+  EXPECT_TRUE(waits(1, 2));
+  Tell(IncarnationDecided{.run = kRun, .incarnation = 2, .rung = Rung::kException, .gang = {1, 2}});
+  EXPECT_FALSE(run().Find(1)->waiting);
+}
+
+TEST_F(StateTest, StepsThatRanksFinishWhenToldToStopCount) {
+  StartPair();
+  CommitStep(1);
+  Tell(CancelRequested{.run = kRun, .reason = "Ctrl-C"});
+  Tell(MembersStopped{.run = kRun, .members = {1, 2}, .reason = "Ctrl-C"});
+  Tell(MemberCommitted{.run = kRun, .member = 1, .incarnation = 1, .step = 2, .tokens = 10}, "a");
+  EXPECT_EQ(run().committed_step, 1);
+  Tell(MemberCommitted{.run = kRun, .member = 2, .incarnation = 1, .step = 2, .tokens = 10}, "a");
+  EXPECT_EQ(run().committed_step, 2);
+  EXPECT_EQ(run().tokens, 20);
+}
+
+TEST_F(StateTest, AStopDuringARecoveryCommitsWhatTheWholeGangHas) {
+  StartPair();
+  CommitStep(1);
+  Tell(MemberExited{.run = kRun, .member = 2, .signal = 9}, "a");
+  Tell(IncarnationDecided{.run = kRun, .incarnation = 2, .rung = Rung::kSwapSpare, .gang = {1, 3}});
+  Tell(CancelRequested{.run = kRun, .reason = "Ctrl-C"});
+  Tell(MemberJoined{.run = kRun, .member = 1, .incarnation = 2, .step = 1}, "a");
+  Tell(MemberCommitted{.run = kRun, .member = 1, .incarnation = 2, .step = 2}, "a");
+  EXPECT_EQ(run().committed_step, 1) << "rank 1 is not in the gang yet";
+  Tell(MemberJoined{.run = kRun, .member = 3, .incarnation = 2, .step = 1}, "b");
+  Tell(MemberCommitted{.run = kRun, .member = 3, .incarnation = 2, .step = 2}, "b");
+  EXPECT_EQ(run().committed_step, 2);
+}
+
 TEST_F(StateTest, RanksThatEndWellBeforeTheyHearOfAnIncarnationLoseNoSteps) {
   StartPair();
   for (int64_t step = 1; step <= 5; ++step) CommitStep(step);
@@ -179,6 +223,9 @@ TEST_F(StateTest, ALostNodeEndsItsProcessesAndFreesItsSlots) {
   Tell(NodeLost{.node = NodeId("a"), .session = 1, .reason = "gone"});
   EXPECT_EQ(LostRanks(run()), (std::vector<MemberId>{1, 2}));
   EXPECT_EQ(run().faults, 2);
+  EXPECT_EQ(run().recoveries.at(0).cause,
+            "rank 0 (member 1 on a) was lost with its node; rank 1 (member 2 on a) was lost with "
+            "its node");
   EXPECT_EQ(run().failures_without_progress, 1) << "one failure of one node";
   EXPECT_FALSE(state_.FindNode(NodeId("a"))->up);
   Join("a", 2);

@@ -206,11 +206,13 @@ void PlaceGang(const fleet::State& state, const Config& config, const Run& run, 
       }
       int64_t fits = 0;
       for (const Room* room : candidates) fits += room->Fits(run.spec.resources);
-      const std::string reason =
-          absl::StrCat("needs room for ", wanted, wanted == 1 ? " rank" : " ranks", " of ",
-                       std::max(1, run.spec.resources.accelerators), " accelerators",
-                       run.spec.within.empty() ? "" : absl::StrCat(" within one ", run.spec.within),
-                       "; there is room for ", fits);
+      const int accelerators = std::max(1, run.spec.resources.accelerators);
+      const std::string reason = absl::StrCat(
+          "needs room for ", wanted, wanted == 1 ? " rank" : " ranks",
+          least < wanted ? absl::StrCat(", at least ", least, ",") : "", " of ", accelerators,
+          accelerators == 1 ? " accelerator" : " accelerators", wanted == 1 ? "" : " each",
+          run.spec.within.empty() ? "" : absl::StrCat(" within one ", run.spec.within),
+          "; there is room for ", fits);
       if (!run.waits || run.reason != reason) {
         out->push_back(fleet::RunWaits{.run = run.id, .reason = reason});
       }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 namespace longrun::recovery {
 namespace {
@@ -44,6 +45,16 @@ std::vector<MemberId> LivingRanks(const Run& run) {
     if (run.Find(id)->alive()) living.push_back(id);
   }
   return living;
+}
+
+// Of a gang that takes no step: who keeps the others waiting. Nobody told: all.
+std::vector<MemberId> Suspects(const Run& run) {
+  std::vector<MemberId> suspects;
+  for (const MemberId id : run.gang) {
+    const Member& member = *run.Find(id);
+    if (member.alive() && !member.waiting) suspects.push_back(id);
+  }
+  return suspects.empty() ? LivingRanks(run) : suspects;
 }
 
 bool AnyAlive(const Run& run) {
@@ -149,6 +160,18 @@ bool EndedBeforeItGrew(const Run& run) {
          });
 }
 
+MembersStopped StopHung(const Run& run) {
+  std::vector<MemberId> suspects = Suspects(run);
+  std::string reason = "no step for too long though every rank answers";
+  if (suspects.size() < LivingRanks(run).size()) {
+    std::vector<int> ranks;
+    for (const MemberId id : suspects) ranks.push_back(run.Find(id)->rank);
+    absl::StrAppend(&reason, "; the others wait for rank", ranks.size() == 1 ? " " : "s ",
+                    absl::StrJoin(ranks, ", "));
+  }
+  return {.run = run.id, .members = std::move(suspects), .kill = true, .reason = std::move(reason)};
+}
+
 IncarnationDecided Next(const Run& run, Rung rung, std::string reason, std::vector<MemberId> gang) {
   return {.run = run.id,
           .incarnation = run.incarnation + 1,
@@ -206,7 +229,7 @@ void RecoverInPlace(const Run& run, const std::vector<MemberId>& lost,
            ? absl::StrCat(CauseOf(run), "; ", Ranks(lost.size()),
                           " lost, the replacement is starting")
            : absl::StrCat(CauseOf(run), "; ", Ranks(lost.size()),
-                          " lost and no free slot for a replacement; survivors keep the state"),
+                          " lost and no replacement is placed yet; survivors keep the state"),
        {}, out);
 }
 
@@ -284,10 +307,7 @@ void DecideFor(const Run& run, const Config& config, Time listening_since, Time 
     return;
   }
   if (Hung(run, config, listening_since, now)) {
-    out->push_back(MembersStopped{.run = run.id,
-                                  .members = LivingRanks(run),
-                                  .kill = true,
-                                  .reason = "no step for too long though every rank answers"});
+    out->push_back(StopHung(run));
     return;
   }
   const std::vector<MemberId> stuck = NotForming(run, config, listening_since, now);

@@ -9,18 +9,18 @@
 // The ladder, first match:
 //   cancelled              stop all, then the run is over
 //   all ranks ended well   the run succeeded
-//   hopeless               the run failed: a command that cannot start, a wrong configuration, too
-//   many
-//                          failures in a row without a step of progress
+//   hopeless               the run failed: a command that cannot start, a wrong configuration,
+//                          too many failures in a row without a step of progress
 //   hung                   kill it; from then on it is a lost rank
+//   no step for too long   kill the ranks that do not wait for their peers; all where none is left
+//                          to suspect
 //   never said hello       the same, in a run whose other processes did: it hangs while it starts
 //   no group forms         kill the ranks that keep it from forming, as far as they can be told
 //   some ended, the others wait for them   stop what is left; placement starts the gang anew
 //   none lost, but a collective broke   the same ranks form a new group (exception)
 //   none lost, gang short, members ready   take them in (grow)
-//   ranks lost, members ready beside the gang   they take the places (swap-spare; restart-process
-//   where
-//                          the member was placed after the fault)
+//   ranks lost, members ready beside the gang   they take the places (swap-spare;
+//                          restart-process where the member was placed after the fault)
 //   ranks lost, elastic    go on without the replicas (shrink)
 //   ranks lost             wait for a member, placed meanwhile by placement
 //   nobody left, or no protocol   stop what is left; placement starts the gang anew (restart-gang)

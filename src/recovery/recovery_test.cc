@@ -110,7 +110,7 @@ TEST_F(RecoveryTest, AMemberPlacedAfterTheFaultIsARestartedProcess) {
 TEST_F(RecoveryTest, WithoutAReadyMemberTheSurvivorsWaitAndKeepTheirState) {
   Build(4);
   Lose(3);
-  EXPECT_THAT(TheOnly<RunWaits>().reason, HasSubstr("no free slot"));
+  EXPECT_THAT(TheOnly<RunWaits>().reason, HasSubstr("no replacement is placed yet"));
   Add(-1, MemberPhase::kStarted);
   EXPECT_THAT(TheOnly<RunWaits>().reason, HasSubstr("starting"));
 }
@@ -162,6 +162,19 @@ TEST_F(RecoveryTest, NoProgressOfRanksThatAllAnswerEndsTheGang) {
   run_.step_seconds = 0.1;
   now_ = now_ + Duration::Minutes(10);
   EXPECT_THAT(TheOnly<MembersStopped>().members, ElementsAre(1, 2));
+}
+
+TEST_F(RecoveryTest, ARankThatKeepsTheOthersWaitingEndsAlone) {
+  Build(3);
+  run_.spec.hung_after = Duration::Seconds(5);
+  run_.members.at(1).waiting = run_.members.at(3).waiting = true;
+  now_ = now_ + Duration::Seconds(6);
+  const auto stopped = TheOnly<MembersStopped>();
+  EXPECT_THAT(stopped.members, ElementsAre(2));
+  EXPECT_TRUE(stopped.kill);
+  EXPECT_THAT(stopped.reason, HasSubstr("the others wait for rank 1"));
+  run_.members.at(2).waiting = true;
+  EXPECT_THAT(TheOnly<MembersStopped>().members, ElementsAre(1, 2, 3)) << "nobody is to be told";
 }
 
 TEST_F(RecoveryTest, ABrokenCollectiveWithoutADeathMakesTheSameRanksAnewAfterPatience) {

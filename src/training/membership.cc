@@ -75,6 +75,7 @@ class LongrunMembership : public Membership {
               double seconds) override {
     rank_->Commit(incarnation, step, loss, tokens, seconds);
   }
+  void Waiting(int64_t incarnation) override { rank_->Waiting(incarnation); }
   void Broken(int64_t incarnation, const std::string& what) override {
     rank_->Broken(incarnation, what);
   }
@@ -157,6 +158,7 @@ class FixedMembership : public Membership {
              loss, seconds > 0 ? static_cast<double>(tokens) / seconds : 0.0);
     Print(line);
   }
+  void Waiting(int64_t) override {}
   void Broken(int64_t, const std::string& what) override { Print("the group broke: " + what); }
   void Checkpoint(int64_t step, double seconds, double stall) override {
     if (rank_ != 0) return;

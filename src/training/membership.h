@@ -32,6 +32,8 @@ class Membership {
                       double seconds) = 0;
   virtual void Commit(int64_t incarnation, int64_t step, double loss, int64_t tokens,
                       double seconds) = 0;
+  // The peers have been waited for for seconds.
+  virtual void Waiting(int64_t incarnation) = 0;
   virtual void Broken(int64_t incarnation, const std::string& what) = 0;
   virtual void Checkpoint(int64_t step, double seconds, double stall) = 0;
   virtual void Metric(const std::string& name, double value, int64_t step) = 0;

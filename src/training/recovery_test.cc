@@ -138,6 +138,9 @@ TEST_F(Recovery, AHungRankDoesNotBlockTheOthers) {
   fleet_->SetGang({all[0], all[1], all[2]});
   ASSERT_TRUE(fleet_->WaitCommitted(30));
   fleet_->Signal(all[0], SIGSTOP);
+  EXPECT_TRUE(fleet_->WaitWaiting(all[1]));
+  EXPECT_TRUE(fleet_->WaitWaiting(all[2]));
+  EXPECT_EQ(fleet_->member(all[0]).waiting, -1);
   // Its sockets stay open: only the membership tells the others to go on without it.
   fleet_->SetGang({all[3], all[1], all[2]});
   ASSERT_TRUE(fleet_->WaitFinished());

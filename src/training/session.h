@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "base/time.h"
 #include "training/gang.h"
 #include "training/membership.h"
 
@@ -37,11 +38,18 @@ class Session {
   }
 
   absl::Status Wait(std::span<const FlightPtr> flights) {
+    const Stopwatch watch;
+    bool told = false;
     for (const FlightPtr& flight : flights) {
       Flight::State state = Flight::State::kRunning;
       bell_->WaitUntil([&] {
         state = flight->state();
-        return state != Flight::State::kRunning || Superseded();
+        const bool over = state != Flight::State::kRunning || Superseded();
+        if (!over && !told && watch.seconds() > kLongWaitSeconds) {
+          told = true;
+          membership_->Waiting(spec().incarnation);
+        }
+        return over;
       });
       if (state == Flight::State::kDone) continue;
       if (Superseded()) return absl::AbortedError("a newer membership is here");
@@ -58,6 +66,9 @@ class Session {
   absl::Status Wait(FlightPtr flight) { return Wait(std::span<const FlightPtr>(&flight, 1)); }
 
  private:
+  // Whoever judges a gang that takes no step should know who waits and who does not.
+  static constexpr double kLongWaitSeconds = 2;
+
   std::shared_ptr<Gang> gang_;
   Membership* membership_;
   std::shared_ptr<Bell> bell_;

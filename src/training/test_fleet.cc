@@ -153,6 +153,10 @@ bool TestFleet::WaitHello(int64_t number, double limit_seconds) {
   return Wait([&] { return !members_[number].endpoint.empty(); }, limit_seconds);
 }
 
+bool TestFleet::WaitWaiting(int64_t number, double limit_seconds) {
+  return Wait([&] { return members_[number].waiting >= 0; }, limit_seconds);
+}
+
 bool TestFleet::WaitExited(int64_t number, int code, double limit_seconds) {
   return Wait(
       [&] {
@@ -265,6 +269,7 @@ void TestFleet::Hear(int64_t* number, int fd, std::string_view text) {
   RankHello hello;
   RankJoined joined;
   RankCommit commit;
+  RankWaiting waiting;
   RankBroken broken;
   RankCheckpoint checkpoint;
   RankMetric metric;
@@ -291,6 +296,8 @@ void TestFleet::Hear(int64_t* number, int fd, std::string_view text) {
       return members_[m].joined == incarnation_ && members_[m].step > members_[m].joined_step;
     });
     if (all && first_commit_ == 0) first_commit_ = Now();
+  } else if (is(&waiting)) {
+    member.waiting = waiting.incarnation;
   } else if (is(&broken)) {
     member.broken = broken.incarnation;
   } else if (is(&checkpoint)) {

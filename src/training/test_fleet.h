@@ -32,6 +32,7 @@ class TestFleet {
     std::string source;
     int64_t step = -1;  // last commit
     int64_t broken = -1;
+    int64_t waiting = -1;  // incarnation in which it said that it waits for its peers
     bool done = false;
     bool exited = false;
     int status = 0;  // as waitpid gives it
@@ -55,6 +56,8 @@ class TestFleet {
   bool Wait(const std::function<bool()>& ready, double limit_seconds = 60);
   bool WaitHello(int64_t member, double limit_seconds = 60);
   bool WaitExited(int64_t member, int code, double limit_seconds = 60);
+  // It has said that it waits for its peers.
+  bool WaitWaiting(int64_t member, double limit_seconds = 60);
   // All members of the present gang have committed `step`, or a later one, in the present
   // incarnation.
   bool WaitCommitted(int64_t step, double limit_seconds = 60);

@@ -51,6 +51,7 @@ Program DrawProgram(Random& random) {
   program.checkpoint_every_steps = random.Chance(0.6) ? random.Between(2, 10) : 0;
   program.checkpoint = Millis(random, 5, 500);
   program.ignores_stop = random.Chance(0.1);
+  program.says_waiting = random.Chance(0.75);
   if (random.Chance(0.12)) {
     program.ends_itself = true;
     program.ends_after = Millis(random, 0, 10);

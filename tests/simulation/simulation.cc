@@ -66,8 +66,7 @@ Outcome Simulation::Run() {
   return outcome_;
 }
 
-// ---- users
-// ---------------------------------------------------------------------------------------
+// ---- users ----
 
 void Simulation::ScheduleUsers() {
   for (const Submission& submission : scenario_.submissions) users_.push_back({submission});
@@ -116,8 +115,7 @@ std::vector<EventBody> Simulation::DueRequests(std::vector<User*>* submitted,
   return requests;
 }
 
-// ---- the controller
-// ------------------------------------------------------------------------------
+// ---- the controller ----
 
 void Simulation::StartController() {
   Trace("a controller starts");
@@ -219,8 +217,7 @@ void Simulation::Turn() {
   }
 }
 
-// ---- checks
-// --------------------------------------------------------------------------------------
+// ---- checks ----
 
 void Simulation::FollowJournal() {
   if (journal_.last_seq() == followed_seq_) return;

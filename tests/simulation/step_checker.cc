@@ -61,6 +61,7 @@ class StepChecker : public Checker {
         needed_[{run->id, decided->incarnation}] = run->committed_step;
       }
     } else if (const auto* stopped = std::get_if<fleet::MembersStopped>(&event.body)) {
+      CheckInnocent(*run, *stopped);
       OnStopped(*run, *stopped);
     }
   }
@@ -113,6 +114,23 @@ class StepChecker : public Checker {
       return process != nullptr && process->moves() && !process->stopping &&
              process->applied >= run.committed_step;
     });
+  }
+
+  // Where one rank stands still, those that said that they wait are not ended with it.
+  void CheckInnocent(const Run& run, const fleet::MembersStopped& stopped) {
+    if (run.cancel_requested || !run.live()) return;
+    bool guilty = false;
+    for (const MemberId id : run.gang) {
+      const fleet::Member& member = *run.Find(id);
+      if (member.clean_exit()) return;
+      guilty = guilty || (member.sound() && !member.waiting);
+    }
+    for (const MemberId id : stopped.members) {
+      const fleet::Member& member = run.members.at(id);
+      if (guilty && member.rank >= 0 && member.waiting && member.sound()) {
+        Fail(run.id, absl::StrCat("ends member ", id, ", which waits, for another that does not"));
+      }
+    }
   }
 
   // A gang may be given up when a rank has ended well (then all is on the disk), when it stood

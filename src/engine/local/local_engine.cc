@@ -71,8 +71,7 @@ std::vector<std::string> LocalEngine::CommandOf(int index, const std::string& fo
   return command;
 }
 
-// ---- control's side
-// ------------------------------------------------------------------------------
+// ---- control's side ----
 
 std::vector<fleet::Event> LocalEngine::Observe(Duration patience) {
   std::unique_lock lock(mutex_);
@@ -163,8 +162,7 @@ void LocalEngine::TellLost(const std::string& node, uint64_t session, const std:
   changed_.notify_all();
 }
 
-// ---- the agents' side
-// ----------------------------------------------------------------------------
+// ---- the agents' side ----
 
 bool LocalEngine::OnHello(const v1::Hello& hello) {
   const std::lock_guard lock(mutex_);

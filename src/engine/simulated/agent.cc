@@ -50,8 +50,7 @@ void Agent::EndLeftovers() {
   for (Process* process : world_.Living(node_)) world_.End(*process, 0, 9, false);
 }
 
-// ---- the stream to the controller
-// ------------------------------------------------------------------
+// ---- the stream to the controller ----
 
 void Agent::Connect() {
   const uint64_t attempt = ++connection_;
@@ -128,8 +127,7 @@ void Agent::OnAcknowledged(uint64_t session, uint64_t seq) {
   }
 }
 
-// ---- wishes
-// --------------------------------------------------------------------------------------
+// ---- wishes ----
 
 void Agent::OnWish(const fleet::NodeDesired& wish) {
   if (!up_ || wish.session != session_ || wish.revision < wish_.revision) return;

@@ -11,8 +11,7 @@ namespace longrun::engine {
 using Stage = Process::Stage;
 using Round = Group::Round;
 
-// ---- gathering
-// -----------------------------------------------------------------------------------
+// ---- gathering ----
 
 void Groups::Hear(Process& process, const fleet::DesiredMembership& membership) {
   if (process.hung) {
@@ -78,8 +77,7 @@ void Groups::Arrive(Process& process, Group& group, const Key& key, int rank) {
   Schedule(key, world_.Between(config.rebuild_min, config.rebuild_max));
 }
 
-// ---- rounds
-// --------------------------------------------------------------------------------------
+// ---- rounds ----
 
 void Groups::Schedule(const Key& key, Duration delay) {
   world_.timeline().After(delay, [this, key] { Complete(key); });
@@ -92,6 +90,7 @@ void Groups::Complete(const Key& key) {
   for (const int64_t pid : group.pids) {
     if (!world_.Find(pid)->moves()) {
       group.stalled = true;
+      TellWaitsLater(key);
       return;
     }
   }
@@ -140,6 +139,7 @@ void Groups::Part(const Key& key, int rank) {
   if (!process.moves()) {
     // It will do its part when it moves again, unless the group is broken by then.
     process.part_due = true;
+    TellWaitsLater(key);
     return;
   }
   const bool speaks = process.program->speaks_protocol;
@@ -198,6 +198,23 @@ void Groups::Next(const Key& key, Group& group) {
   Schedule(key, program.step + world_.Between({}, {program.step.us / 10}));
 }
 
+// Who moves, while one who does not holds the round up, says after a while that it waits.
+void Groups::TellWaitsLater(const Key& key) {
+  const Group& now = groups_.at(key);
+  world_.timeline().After(
+      world_.config().gang.long_wait, [this, key, round = now.round, step = now.step] {
+        const Group& group = groups_.at(key);
+        if (group.broken || group.round != round || group.step != step) return;
+        for (const int64_t pid : group.pids) {
+          const Process& process = *world_.Find(pid);
+          if (!process.moves() || process.part_due || process.group != group.incarnation) continue;
+          if (!process.program->speaks_protocol || !process.program->says_waiting) continue;
+          world_.Tell(process, fleet::MemberWaiting{process.run, process.member, group.incarnation,
+                                                    process.applied});
+        }
+      });
+}
+
 void Groups::Publish(int64_t pid, int64_t step, Duration took) {
   const Process& process = *world_.Find(pid);
   if (!process.moves()) return;  // what was written so far is no whole checkpoint
@@ -223,8 +240,7 @@ int64_t Groups::DiskStep(const fleet::RunId& run) const {
   return it == disk_.end() ? -1 : it->second;
 }
 
-// ---- breaking
-// ------------------------------------------------------------------------------------
+// ---- breaking ----
 
 void Groups::Leave(Process& process) {
   if (process.group == 0) return;

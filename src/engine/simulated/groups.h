@@ -70,6 +70,7 @@ class Groups {
   void Form(const Key& key, Group& group);
   void Part(const Key& key, int rank);
   void Next(const Key& key, Group& group);
+  void TellWaitsLater(const Key& key);
   void BreakUp(const Key& key, Group& group, int64_t except_pid);
   void Notice(int64_t pid, uint64_t incarnation);
   void NoticeLater(Process& process, uint64_t incarnation);

@@ -33,8 +33,7 @@ Duration World::Latency() {
   return Between(config_.network.latency_min, config_.network.latency_max);
 }
 
-// ---- processes
-// -----------------------------------------------------------------------------------
+// ---- processes ----
 
 Process* World::Find(const fleet::RunId& run, fleet::MemberId member) {
   for (const auto& process : living_) {
@@ -133,8 +132,7 @@ void World::Tell(const Process& process, fleet::EventBody body) {
   if (agent.up() && agent.session() == process.session) agent.Tell(std::move(body));
 }
 
-// ---- faults
-// --------------------------------------------------------------------------------------
+// ---- faults ----
 
 void World::Hang(Process& process) {
   process.hung = true;

@@ -30,6 +30,7 @@ struct Program {
   int end_signal = 0;
   // Joins every membership by itself, at step 0, and does no steps: for the contract suite.
   bool joins_alone = false;
+  bool says_waiting = true;  // tells when its peers keep it waiting
 };
 
 struct NodeConfig {
@@ -58,6 +59,7 @@ struct GangConfig {
   Duration rebuild_max = Duration::Millis(120);
   Duration skew = Duration::Millis(5);          // between ranks that end the same step
   Duration detect_max = Duration::Millis(300);  // a peer's death is noticed
+  Duration long_wait = Duration::Millis(400);   // is told of
   double unnoticed = 0;  // a survivor does not notice, and waits in its collective
 };
 
