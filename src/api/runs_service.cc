@@ -20,6 +20,9 @@ constexpr Duration kBetweenViews = Duration::Millis(100);
 // A view's own time: the wall clock, but never before what the view shows.
 Time NowFor(const fleet::State& state) { return std::max(WallClock().Now(), state.now); }
 
+// A controller in good health, or in a trouble that ends by itself: a full disk.
+bool Passes(const absl::Status& health) { return health.ok() || absl::IsResourceExhausted(health); }
+
 absl::Status NoSuchRun(const fleet::State& state, const std::string& run) {
   std::vector<std::string> names;
   for (const auto& [id, other] : state.runs) names.push_back(id.text);
@@ -42,7 +45,9 @@ grpc::Status RunsService::Submit(grpc::ServerContext*, const v1::SubmitRequest* 
 grpc::Status RunsService::Status(grpc::ServerContext*, const v1::StatusRequest* request,
                                  v1::StatusReply* reply) {
   absl::Status status = control_->health();
-  if (!status.ok()) return ToGrpc(status);
+  if (!Passes(status)) return ToGrpc(status);
+  reply->set_trouble(std::string(status.message()));
+  status = absl::OkStatus();
   control_->Read([&](const fleet::State& state) {
     const Time now = NowFor(state);
     for (const auto& [id, node] : state.nodes) *reply->add_nodes() = ViewOf(node);
@@ -59,6 +64,7 @@ grpc::Status RunsService::Status(grpc::ServerContext*, const v1::StatusRequest* 
   });
   reply->set_controller_pid(::getpid());
   reply->set_controller_version(version_);
+  reply->set_embedded(embedded_);
   return ToGrpc(status);
 }
 
@@ -67,16 +73,17 @@ grpc::Status RunsService::Watch(grpc::ServerContext* context, const v1::WatchReq
   const fleet::RunId id(request->run());
   while (!stopping_ && !context->IsCancelled()) {
     absl::Status status = control_->health();
-    // A full disk passes; the view goes on.
-    if (!status.ok() && !absl::IsResourceExhausted(status)) return ToGrpc(status);
-    status = absl::OkStatus();
+    if (!Passes(status)) return ToGrpc(status);
     v1::RunView view;
+    const std::string trouble(status.message());
+    status = absl::OkStatus();
     control_->Read([&](const fleet::State& state) {
       const fleet::Run* run = state.FindRun(id);
       if (run == nullptr) {
         status = NoSuchRun(state, id.text);
       } else {
         view = ViewOf(*run, NowFor(state));
+        view.set_trouble(trouble);
       }
     });
     if (!status.ok()) return ToGrpc(status);

@@ -14,8 +14,8 @@ namespace longrun::api {
 class RunsService : public v1::Runs::Service {
  public:
   // `control` must outlive it.
-  RunsService(control::Service* control, std::string version)
-      : control_(control), version_(std::move(version)) {}
+  RunsService(control::Service* control, std::string version, bool embedded)
+      : control_(control), version_(std::move(version)), embedded_(embedded) {}
 
   grpc::Status Submit(grpc::ServerContext*, const v1::SubmitRequest*, v1::SubmitReply*) override;
   grpc::Status Status(grpc::ServerContext*, const v1::StatusRequest*, v1::StatusReply*) override;
@@ -35,6 +35,7 @@ class RunsService : public v1::Runs::Service {
 
   control::Service* control_;
   const std::string version_;
+  const bool embedded_;
   std::mutex mutex_;
   std::condition_variable stopped_;
   std::atomic<bool> stopping_{false};  // set under mutex_

@@ -16,7 +16,8 @@ namespace {
 
 class GrpcServer : public Server {
  public:
-  GrpcServer(control::Service* control, const std::string& version) : runs_(control, version) {}
+  GrpcServer(control::Service* control, const ServerOptions& options)
+      : runs_(control, options.version, options.embedded) {}
   ~GrpcServer() override {
     runs_.Stop();
     // Streams of agents never end by themselves: the deadline cuts them.
@@ -78,7 +79,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
                      " is in use: another program listens there. End it, or choose "
                      "another state folder with --state"));
   }
-  auto server = std::make_unique<GrpcServer>(control, options.version);
+  auto server = std::make_unique<GrpcServer>(control, options);
   LR_RETURN_IF_ERROR(server->Listen(options.socket, others));
   return server;
 }

@@ -20,6 +20,7 @@ namespace longrun::api {
 struct ServerOptions {
   std::string socket;  // path of the Unix socket
   std::string version;
+  bool embedded = false;  // it ends with the program that started it
 };
 
 class Server {

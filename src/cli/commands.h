@@ -32,6 +32,7 @@ struct UpFlags {
   int accelerators_per_node = 2;
   bool detach = false;
   bool embedded = false;
+  bool of_run = false;
   std::string log_level = "info";
 };
 int Up(const UpFlags& flags);

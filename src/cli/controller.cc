@@ -1,6 +1,7 @@
 #include "cli/controller.h"
 
 #include <signal.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -33,7 +34,7 @@ engine::LocalOptions EngineOptions(const ControllerOptions& options) {
   local.accelerators_per_node = options.accelerators_per_node;
   local.log_level = options.log_level;
   // Who started it starts it again at once, or is dead as well.
-  if (options.embedded) local.orphan_after = Duration::Seconds(30);
+  if (options.of_run) local.orphan_after = Duration::Seconds(30);
   return local;
 }
 
@@ -82,8 +83,9 @@ int ServeJournal(const ControllerOptions& options, const BlockedSignals& signals
       engine.Shutdown("the controller could not start", kGrace);
       return Fail(started, kInternal);
     }
-    auto server = api::Server::Start({.socket = options.state.socket(), .version = kVersion},
-                                     &control, {engine.service()});
+    auto server = api::Server::Start(
+        {.socket = options.state.socket(), .version = kVersion, .embedded = options.of_run},
+        &control, {engine.service()});
     if (!server.ok()) {
       control.Stop();
       engine.Shutdown("the controller could not listen", kGrace);
@@ -109,6 +111,7 @@ int ServeJournal(const ControllerOptions& options, const BlockedSignals& signals
 
 int RunController(const ControllerOptions& options) {
   const BlockedSignals signals({SIGTERM, SIGINT, SIGHUP});
+  ::prctl(PR_SET_NAME, "longrun");  // one that was started as /proc/self/exe is called "exe"
   for (const std::string& folder : {options.state.path, options.state.runs()}) {
     if (const absl::Status made = MakeFolder(folder); !made.ok()) {
       PrintError(made);

@@ -13,7 +13,8 @@ struct ControllerOptions {
   StateFolder state;
   int nodes = 3;
   int accelerators_per_node = 2;
-  bool embedded = false;  // serves one `longrun run`: says nothing, ends with its parent
+  bool embedded = false;  // in the background: says nothing, logs into the state folder
+  bool of_run = false;    // of a `longrun run`, which starts it again where it dies; ends with it
   std::string log_level = "info";
 };
 
@@ -24,9 +25,11 @@ int RunController(const ControllerOptions& options);
 // A controller as a child of this process.
 class ControllerProcess {
  public:
-  // `with_parent`: it ends when this process does, however that ends.
-  ControllerProcess(ControllerOptions options, bool with_parent)
-      : options_(std::move(options)), with_parent_(with_parent) {}
+  // One `of_run` ends when this process does, however that ends.
+  explicit ControllerProcess(ControllerOptions options) : options_(std::move(options)) {}
+  ~ControllerProcess();
+  ControllerProcess(const ControllerProcess&) = delete;
+  ControllerProcess& operator=(const ControllerProcess&) = delete;
 
   // Starts it; the caller's thread must live as long as the child is to live. Does not wait.
   absl::Status Start();
@@ -44,9 +47,9 @@ class ControllerProcess {
 
  private:
   ControllerOptions options_;
-  const bool with_parent_;
   int pid_ = -1;
   int exit_code_ = -1;
+  int errors_ = -1;  // its standard error, kept open: the folder may be deleted under it
 };
 
 }  // namespace longrun::cli

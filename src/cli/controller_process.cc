@@ -19,11 +19,11 @@ namespace longrun::cli {
 namespace {
 
 // In the child, between fork and exec: calls that are safe there alone.
-[[noreturn]] void BecomeController(char** arguments, int errors, bool with_parent, pid_t parent) {
+[[noreturn]] void BecomeController(char** arguments, int errors, bool of_run, pid_t parent) {
   // A session of its own: Ctrl-C is for the watching program, which then asks for what is to
   // happen.
   ::setsid();
-  if (with_parent) {
+  if (of_run) {
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (::getppid() != parent) ::_exit(0);  // it died before the line above
   }
@@ -42,11 +42,16 @@ namespace {
 
 }  // namespace
 
+ControllerProcess::~ControllerProcess() {
+  if (errors_ >= 0) ::close(errors_);
+}
+
 absl::Status ControllerProcess::Start() {
   LR_RETURN_IF_ERROR(MakeFolder(options_.state.path));
   const std::string path = options_.state.controller_errors();
-  const int errors = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (errors < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot create ", path));
+  if (errors_ >= 0) ::close(errors_);
+  errors_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
+  if (errors_ < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot create ", path));
   std::vector<std::string> words{"longrun",
                                  "up",
                                  "--embedded",
@@ -58,14 +63,14 @@ absl::Status ControllerProcess::Start() {
                                  absl::StrCat(options_.accelerators_per_node),
                                  "--log-level",
                                  options_.log_level};
+  if (options_.of_run) words.push_back("--of-run");
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   const pid_t parent = ::getpid();
   pid_ = ::fork();
-  if (pid_ == 0) BecomeController(arguments.data(), errors, with_parent_, parent);
+  if (pid_ == 0) BecomeController(arguments.data(), errors_, options_.of_run, parent);
   const int error = errno;
-  ::close(errors);
   if (pid_ < 0) return absl::ErrnoToStatus(error, "cannot start a controller");
   return absl::OkStatus();
 }
@@ -81,8 +86,10 @@ std::string ControllerProcess::Ended() {
 }
 
 std::string ControllerProcess::Errors() const {
-  const absl::StatusOr<std::string> text = ReadFile(options_.state.controller_errors(), 1 << 20);
-  return text.ok() ? *text : "";
+  std::string text(1 << 20, '\0');
+  const ssize_t n = ::pread(errors_, text.data(), text.size(), 0);
+  text.resize(n > 0 ? static_cast<size_t>(n) : 0);
+  return text;
 }
 
 void ControllerProcess::Terminate() {

@@ -191,6 +191,7 @@ class CommandLine {
         ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error", "off"}));
     // How `run` and `up --detach` start theirs.
     command.app->add_flag("--embedded", up_.embedded)->group("");
+    command.app->add_flag("--of-run", up_.of_run)->group("");
   }
 
   void AddDown() {

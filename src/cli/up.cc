@@ -18,7 +18,7 @@ namespace longrun::cli {
 namespace {
 
 int Detach(const ControllerOptions& options, bool json) {
-  ControllerProcess controller(options, false);
+  ControllerProcess controller(options);
   if (const absl::Status started = controller.Start(); !started.ok()) {
     PrintError(started);
     return kInternal;
@@ -68,6 +68,7 @@ int Up(const UpFlags& flags) {
                                   .nodes = flags.nodes,
                                   .accelerators_per_node = flags.accelerators_per_node,
                                   .embedded = flags.embedded,
+                                  .of_run = flags.of_run,
                                   .log_level = flags.log_level};
   return flags.detach ? Detach(options, flags.common.json) : RunController(options);
 }

@@ -239,7 +239,7 @@ class PlainCommands(Cli):
     def test_commands_that_cannot_work_fail_at_once(self):
         self.write("no program", "text")
         for command, reason in ((["sh", "-c", "echo wrong flag >&2; exit 78"], "wrong flag"),
-                                (["./none"], "No such file"), (["./text"], "Permission denied"),
+                                (["./none"], "No such file"), (["./text"], "chmod +x"),
                                 (["no-such-program-anywhere"], "no such command in the PATH")):
             answer = self.longrun("run", self.write(manifest(command=command)), "--fresh")
             self.assertEqual(answer.returncode, 1, answer)
@@ -326,7 +326,7 @@ class Recovery(Cli):
         self.assertGreaterEqual(checkpoint, 5)
         answer = self.longrun("run", path)
         self.assertEqual(answer.returncode, 0, answer)
-        self.assertIn("an earlier job cancelled", answer.stdout)
+        self.assertIn("an earlier job was cancelled", answer.stdout)
         self.assertRegex(answer.stdout, r"from step \d+ on")
 
     def test_ctrl_c_twice_stops_at_once(self):
@@ -413,6 +413,47 @@ class Controllers(Cli):
                 self.status(run) if self.status(run).get("phase") == "succeeded" else None))
             self.assertEqual((view["step"], view["tokens"]), (20, 2000), view)
             self.assertEqual(view["metrics"]["validation_loss"], 1.25, view)
+
+    def test_a_run_goes_on_when_the_run_that_brought_the_controller_ends(self):
+        first = self.start("run", self.write(manifest(
+            "first", [*PROGRAM, "40", "0.05"])), "--nodes", "2", "--json")
+        self.wait_for_step(3, "first")
+        second = self.start("run", self.write(manifest(
+            "second", [*PROGRAM, "100", "0.05"]), "second.yaml"), "--json")
+        self.wait_for_step(3, "second")
+        refused = self.longrun("run", self.write(manifest("third"), "third.yaml"), "--detach")
+        self.assertEqual(refused.returncode, 69, refused)
+        out, err = first.communicate(timeout=PATIENCE)
+        self.assertEqual(first.returncode, 0, (out, err))
+        out, err = second.communicate(timeout=PATIENCE)
+        self.assertEqual(second.returncode, 0, (out, err))
+        self.assertIn("one of our own goes on", err)
+        last = json.loads(out.splitlines()[-1])
+        self.assertEqual((last["steps"], last["phase"]), (100, "succeeded"))
+        self.assertEqual(len(json.loads(self.longrun("status", "--json").stdout)["runs"]), 2)
+
+    def test_runs_started_at_once_share_one_controller(self):
+        children = [self.start("run", self.write(manifest(name, ["sh", "-c", "sleep 1"]),
+                                                 name + ".yaml")) for name in ("a", "b", "c")]
+        for child in children:
+            out, err = child.communicate(timeout=PATIENCE)
+            self.assertEqual(child.returncode, 0, (out, err))
+
+    def test_a_state_folder_deleted_under_a_run_ends_it_with_a_word(self):
+        child = self.start("run", self.write(manifest(command=[*PROGRAM, "400", "0.05"])))
+        self.wait_for_step(3)
+        shutil.rmtree(self.state, ignore_errors=True)
+        out, err = child.communicate(timeout=PATIENCE)
+        self.assertEqual(child.returncode, 70, (out, err))
+        self.assertIn("deleted or replaced while it was in use", err)
+        self.assertEqual(self.left_running(), [])
+
+    def test_what_cannot_fit_into_the_fleet_is_refused(self):
+        answer = self.longrun("run", self.write(manifest(ranks=10000)), "--nodes", "2")
+        self.assertEqual(answer.returncode, 78, answer)
+        self.assertIn("needs room for 10,000 ranks of 1 accelerator", answer.stderr)
+        self.assertIn("--nodes", answer.stderr)
+        self.assertFalse(self.state.exists())
 
     def test_logs_follow_until_the_end(self):
         self.assertEqual(self.longrun("up", "--detach").returncode, 0)

@@ -19,6 +19,7 @@ bool IsProgress(const EventBody& body) {
          std::holds_alternative<fleet::MemberStarted>(body) ||
          std::holds_alternative<fleet::MemberJoined>(body) ||
          std::holds_alternative<fleet::MemberSaid>(body) ||
+         std::holds_alternative<fleet::MemberWaiting>(body) ||
          std::holds_alternative<fleet::CheckpointPublished>(body);
 }
 

@@ -20,8 +20,8 @@ absl::StatusOr<StateFolder> Controlled(const CommonFlags& flags) {
                                              "; longrun up or longrun run FILE starts one"));
 }
 
-int Answer(const CommonFlags& flags, const absl::Status& status, const nlohmann::json& answer,
-           const std::string& text) {
+int Answer(const CommonFlags& flags, const absl::Status& status,
+           const nlohmann::ordered_json& answer, const std::string& text) {
   if (!status.ok()) {
     PrintError(status);
     return ExitCodeOf(status);
@@ -73,8 +73,17 @@ int Fault(const FaultFlags& flags) {
   const std::string what = flags.rank >= 0 ? absl::StrCat(" ", request.run(), " rank ", flags.rank)
                            : flags.node.empty() ? ""
                                                 : " " + flags.node;
-  return Answer(flags.common, client.Fault(request), {{"kind", flags.kind}, {"done", true}},
-                absl::StrCat("done: ", flags.kind, what));
+  nlohmann::ordered_json answer{{"kind", flags.kind}};
+  if (!request.run().empty()) answer["run"] = request.run();
+  if (flags.rank >= 0) answer["rank"] = flags.rank;
+  if (!flags.node.empty()) answer["node"] = flags.node;
+  answer["done"] = true;
+  return Answer(flags.common, client.Fault(request), answer,
+                absl::StrCat("done: ", flags.kind, what,
+                             flags.kind == "kill-controller"
+                                 ? "; the ranks run on. The longrun run that started it starts "
+                                   "another; for longrun up do it yourself"
+                                 : ""));
 }
 
 }  // namespace longrun::cli

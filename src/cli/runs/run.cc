@@ -2,22 +2,18 @@
 // is running.
 #include <signal.h>
 
-#include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <memory>
-#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "api/run_request.h"
-#include "api/server.h"
 #include "base/codec.h"
 #include "base/file.h"
 #include "base/strict_yaml.h"
 #include "cli/commands.h"
-#include "cli/controller.h"
 #include "cli/exit_code.h"
+#include "cli/runs/controller_of_run.h"
 #include "cli/runs/display.h"
 #include "cli/runs/drill.h"
 #include "cli/runs/story.h"
@@ -31,13 +27,6 @@ namespace {
 using api::v1::RunView;
 
 constexpr Duration kFrame = Duration::Millis(100);
-// A controller of somebody else's that is away for longer will not come back by itself.
-constexpr double kAwaySeconds = 60;
-// In which the nodes of a fleet of our own come; without them the run may still wait for room.
-constexpr double kFleetSeconds = 5;
-constexpr Duration kEndPatience = Duration::Seconds(30);
-// A controller that dies so often in a row, with no view between, will not live.
-constexpr int kMostRestarts = 5;
 
 volatile sig_atomic_t interrupts = 0;
 
@@ -48,10 +37,7 @@ void CountInterrupts() {
   ::signal(SIGPIPE, SIG_IGN);
 }
 
-int NodesUp(const api::v1::StatusReply& reply) {
-  return static_cast<int>(std::count_if(reply.nodes().begin(), reply.nodes().end(),
-                                        [](const api::v1::NodeView& node) { return node.up(); }));
-}
+bool Interrupted() { return interrupts > 0; }
 
 class RunSession {
  public:
@@ -60,14 +46,17 @@ class RunSession {
         state_(std::move(state)),
         client_(state_.socket()),
         out_(flags.common.json ? stderr : stdout),
-        display_(Display::For(out_)) {}
+        display_(Display::For(out_)),
+        controller_(state_, &client_, display_.get(),
+                    {.nodes = flags.nodes, .accelerators_per_node = flags.accelerators_per_node},
+                    &Interrupted) {}
 
   int Go() {
     int code = Prepare();
-    if (code == kOk) code = Connect();
+    if (code == kOk) code = controller_.Connect(spec_, flags_.detach);
     if (code == kOk) code = Submit();
     if (code == kOk && !flags_.detach) code = WatchToTheEnd();
-    EndController(false);
+    controller_.End(false);
     return code;
   }
 
@@ -96,58 +85,6 @@ class RunSession {
     if (!spec.ok()) return Fail(spec.status(), kBadInput);
     spec_ = *spec;
     return kOk;
-  }
-
-  int Connect() {
-    if (api::Answers(state_.socket())) {
-      const auto status = client_.Status("", Duration::Seconds(10));
-      return status.ok() ? kOk : Fail(status.status(), kUnavailable);
-    }
-    if (flags_.detach) {
-      return Fail(absl::UnavailableError("no controller is running that could go on with it; start "
-                                         "one with: longrun up --detach"),
-                  kUnavailable);
-    }
-    return StartController();
-  }
-
-  int StartController() {
-    controller_ = std::make_unique<ControllerProcess>(
-        ControllerOptions{.state = state_,
-                          .nodes = flags_.nodes,
-                          .accelerators_per_node = flags_.accelerators_per_node,
-                          .embedded = true},
-        true);
-    if (const absl::Status started = controller_->Start(); !started.ok()) {
-      return Fail(started, kInternal);
-    }
-    const Stopwatch since;
-    while (since.seconds() < 60 && interrupts == 0) {
-      const auto status = client_.Status("", kFrame);
-      // A gang placed on the first node that comes would only have to be made again with the
-      // others.
-      if (status.ok() && (NodesUp(*status) >= flags_.nodes || since.seconds() > kFleetSeconds)) {
-        return kOk;
-      }
-      if (status.ok()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
-      const std::string ended = controller_->Ended();
-      if (!ended.empty()) return FailOfController(ended);
-    }
-    if (interrupts > 0) return kInterrupted;
-    return Fail(absl::UnavailableError(
-                    absl::StrCat("the controller does not answer; see ", state_.controller_log())),
-                kUnavailable);
-  }
-
-  int FailOfController(const std::string& ended) {
-    display_->Finish();
-    const std::string errors = controller_->Errors();
-    std::fprintf(stderr, "%s", errors.c_str());
-    if (errors.empty()) {
-      std::fprintf(stderr, "longrun: the controller %s; see %s\n", ended.c_str(),
-                   state_.controller_log().c_str());
-    }
-    return controller_->exit_code() > 0 ? controller_->exit_code() : kInternal;
   }
 
   // Goes on with a run of this name that is under way, or asks for a new one.
@@ -200,10 +137,12 @@ class RunSession {
       display_->Tell(absl::StrCat("an earlier ", view.run(), " succeeded; its folder is kept"));
       return;
     }
-    display_->Tell(absl::StrCat("an earlier ", view.run(), " ", view.phase(), " at step ",
-                                view.step(),
-                                "; its newest checkpoint is gone on from (--fresh "
-                                "begins anew)"));
+    display_->Tell(
+        absl::StrCat("an earlier ", view.run(), " ", view.phase() == "cancelled" ? "was " : "",
+                     view.phase(), " at step ", view.step(),
+                     view.checkpoint_step() < 0
+                         ? "; what is in its folder stays there (--fresh begins anew)"
+                         : "; its newest checkpoint is gone on from (--fresh begins anew)"));
   }
 
   int MoveAside() {
@@ -233,7 +172,7 @@ class RunSession {
         }
         const int code = Tend(watch, view);
         if (code != kOk) {
-          EndController(true);
+          controller_.End(true);
           return code;
         }
       }
@@ -243,7 +182,7 @@ class RunSession {
   }
 
   void Show(const RunView& view) {
-    restarts_ = 0;
+    controller_.Seen();
     for (const std::string& line : story_.Update(view)) display_->Tell(line);
     display_->Show(view);
     for (size_t i = 0; i < drills_.size(); ++i) {
@@ -266,7 +205,7 @@ class RunSession {
     if (interrupts >= 2) {
       display_->Finish();
       std::fprintf(stderr, "longrun: stopped at once\n");
-      if (controller_ == nullptr) std::_Exit(kInterrupted);  // the cancelled run ends by itself
+      if (!controller_.own()) std::_Exit(kInterrupted);  // the cancelled run ends by itself
       (void)client_.Shutdown(true);
       return kInterrupted;
     }
@@ -274,30 +213,13 @@ class RunSession {
       cancelled_ = true;
       display_->Tell("Ctrl-C: the ranks save a checkpoint and stop (once more: at once)");
       const absl::Status status = client_.Cancel(run_, "Ctrl-C");
-      if (absl::IsUnavailable(status)) cancelled_ = false;  // asked again of the next controller
+      if (absl::IsUnavailable(status)) {
+        cancelled_ = false;  // asked again of the next controller
+      } else if (!status.ok()) {
+        display_->Tell(absl::StrCat("that cannot be put down: ", std::string(status.message())));
+      }
     }
-    if (controller_ != nullptr) return TendController(watch);
-    if (watch.silent_seconds() > kAwaySeconds) {
-      return Fail(
-          absl::UnavailableError(absl::StrCat(
-              "the controller has been away for a minute; the ranks go on without it. Start "
-              "it again with: longrun up, then: longrun run ",
-              flags_.file)),
-          kUnavailable);
-    }
-    return kOk;
-  }
-
-  int TendController(const Watch& watch) {
-    if (!controller_->running()) return kOk;
-    const std::string ended = controller_->Ended();
-    if (ended.empty()) return kOk;
-    if (controller_->exit_code() >= 0 || ++restarts_ > kMostRestarts) {
-      return FailOfController(ended);
-    }
-    display_->Tell(absl::StrCat("the controller ", ended, " → started again; the ranks run on"));
-    const absl::Status started = controller_->Start();
-    return started.ok() ? kOk : Fail(started, kInternal);
+    return controller_.Tend(watch.silent_seconds(), flags_.file);
   }
 
   int Conclude(const RunView& view) {
@@ -312,27 +234,15 @@ class RunSession {
       std::printf("%s\n", SummaryJson(view, state_.run(run_), wall_.seconds()).dump().c_str());
       std::fflush(stdout);
     } else {
-      std::printf("%s",
-                  SummaryText(view, state_.run(run_), wall_.seconds(), flags_.programs).c_str());
+      std::printf("%s", SummaryText(view, state_.run(run_), wall_.seconds(),
+                                    {.programs = flags_.programs, .state = flags_.common.state})
+                            .c_str());
     }
     if (good) return kOk;
     if (interrupts == 0) return kFailed;
     std::fprintf(stderr, "longrun: stopped at step %lld; the same command goes on from there\n",
                  static_cast<long long>(view.step()));
     return kInterrupted;
-  }
-
-  // Nothing of ours stays running.
-  void EndController(bool kill) {
-    if (controller_ == nullptr || !controller_->running()) return;
-    if (!client_.Shutdown(kill).ok()) controller_->Terminate();
-    if (!controller_->WaitOrKill(kEndPatience)) {
-      std::fprintf(
-          stderr,
-          "longrun: the controller did not end in time and was killed; see %s. What it may "
-          "have left running is ended by the next longrun run or longrun up\n",
-          state_.controller_log().c_str());
-    }
   }
 
   const RunFlags& flags_;
@@ -346,9 +256,8 @@ class RunSession {
   api::v1::SubmitRequest request_;
   fleet::RunSpec spec_;
   std::string run_;
-  std::unique_ptr<ControllerProcess> controller_;  // null: somebody else's
+  ControllerOfRun controller_;
   bool cancelled_ = false;
-  int restarts_ = 0;
 };
 
 }  // namespace

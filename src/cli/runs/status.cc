@@ -109,6 +109,8 @@ int Status(const CommonFlags& flags, const std::string& run) {
                                       ? Json(nullptr)
                                       : Json{{"pid", answer->reply.controller_pid()},
                                              {"version", answer->reply.controller_version()}}},
+                   {"trouble", answer->reply.trouble().empty() ? Json(nullptr)
+                                                               : Json(answer->reply.trouble())},
                    {"runs", runs},
                    {"nodes", NodesJson(answer->reply)}};
     std::printf("%s\n", all.dump().c_str());
@@ -116,6 +118,10 @@ int Status(const CommonFlags& flags, const std::string& run) {
   }
   if (answer->from_journal) {
     std::fprintf(stderr, "no controller is running; this is what the journal knows\n");
+  }
+  if (!answer->reply.trouble().empty()) {
+    std::fprintf(stderr, "the controller decides nothing for now: %s\n",
+                 answer->reply.trouble().c_str());
   }
   if (run.empty()) {
     PrintTable(answer->reply);

@@ -19,6 +19,8 @@ using api::v1::RunView;
 
 // The nodes of a fleet that is just starting come within this time.
 constexpr Duration kWorthALine = Duration::Seconds(1);
+// A recovery that is not over by then waits for something worth telling.
+constexpr double kLongRecovery = 5;
 
 // Where the ranks sit: "node-0 (2), node-1 (2)".
 std::string Places(const RunView& view) {
@@ -63,6 +65,7 @@ std::string Counted(int64_t n, const std::string& noun) {
 
 std::vector<std::string> Story::Update(const RunView& view) {
   std::vector<std::string> lines;
+  TellTrouble(view, lines);
   TellPhase(view, lines);
   TellRecoveries(view, lines);
   TellSaid(view, lines);
@@ -70,12 +73,26 @@ std::vector<std::string> Story::Update(const RunView& view) {
   return lines;
 }
 
+void Story::TellTrouble(const RunView& view, std::vector<std::string>& lines) {
+  if (troubled_ == !view.trouble().empty()) return;
+  troubled_ = !troubled_;
+  lines.push_back(troubled_
+                      ? absl::StrCat("nothing is decided for now, though ranks that live go on: ",
+                                     view.trouble())
+                      : "the controller decides again");
+}
+
 void Story::TellPhase(const RunView& view, std::vector<std::string>& lines) {
   const bool changed = view.phase() != phase_;
   if (view.phase() == "pending" || view.phase() == "recovering") {
     // A wait is worth a line when its reason is new; a short recovery is told when it is over.
-    const bool waits = view.phase() == "pending" && !view.reason().empty() &&
-                       view.now_us() - view.submitted_us() > kWorthALine.us;
+    const bool long_recovery =
+        view.recoveries_size() > 0 && !view.recoveries(view.recoveries_size() - 1).over() &&
+        view.recoveries(view.recoveries_size() - 1).seconds() > kLongRecovery;
+    const bool waits =
+        !view.reason().empty() &&
+        (view.phase() == "pending" ? view.now_us() - view.submitted_us() > kWorthALine.us
+                                   : long_recovery);
     if (waits && view.reason() != waited_for_) {
       waited_for_ = view.reason();
       lines.push_back(absl::StrCat("waits: ", view.reason()));

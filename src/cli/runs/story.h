@@ -17,6 +17,7 @@ class Story {
   std::vector<std::string> Update(const api::v1::RunView& view);
 
  private:
+  void TellTrouble(const api::v1::RunView& view, std::vector<std::string>& lines);
   void TellPhase(const api::v1::RunView& view, std::vector<std::string>& lines);
   void TellRecoveries(const api::v1::RunView& view, std::vector<std::string>& lines);
   void TellSaid(const api::v1::RunView& view, std::vector<std::string>& lines);
@@ -24,6 +25,7 @@ class Story {
   bool first_ = true;
   std::string phase_;
   std::string waited_for_;
+  bool troubled_ = false;
   bool has_started_ = false;
   bool has_run_ = false;
   std::map<int64_t, bool> recoveries_;  // time of the fault → told to be over

@@ -7,6 +7,7 @@ namespace longrun::cli {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 api::v1::RunView Running() {
@@ -55,6 +56,11 @@ TEST(StoryTest, TellsOfWaitsThatLast) {
   EXPECT_THAT(story.Update(view), IsEmpty());
   view.set_now_us(2'000'000);
   EXPECT_THAT(story.Update(view), ElementsAre("waits: needs room for 4 ranks"));
+  view.set_trouble("the disk is full");
+  EXPECT_THAT(story.Update(view), ElementsAre(HasSubstr("the disk is full")));
+  EXPECT_THAT(story.Update(view), IsEmpty());
+  view.clear_trouble();
+  EXPECT_THAT(story.Update(view), ElementsAre("the controller decides again"));
   EXPECT_THAT(story.Update(view), IsEmpty());
 }
 

@@ -1,10 +1,13 @@
 #include "cli/runs/summary.h"
 
+#include <algorithm>
 #include <cmath>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "base/time.h"
@@ -63,6 +66,14 @@ void Row(std::string& out, const std::string& name, const std::string& value) {
   absl::StrAppendFormat(&out, "  %-16s %s\n", name, value);
 }
 
+// For a shell: as it is, or in single quotes.
+std::string Quoted(const std::string& text) {
+  const bool plain = !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) {
+    return absl::ascii_isalnum(c) || absl::StrContains("-_./:=+@%,", static_cast<char>(c));
+  });
+  return plain ? text : absl::StrCat("'", absl::StrReplaceAll(text, {{"'", "'\\''"}}), "'");
+}
+
 void AddFigures(std::string& out, const RunView& view) {
   Row(out, "steps",
       view.total_steps() > 0
@@ -84,18 +95,20 @@ void AddFigures(std::string& out, const RunView& view) {
   Row(out, "goodput", GoodputText(view));
 }
 
-void AddNextSteps(std::string& out, const RunView& view, const std::string& programs) {
+void AddNextSteps(std::string& out, const RunView& view, const AsTyped& typed) {
+  const std::string& programs = typed.programs;
+  const std::string run =
+      typed.state.empty() ? view.run() : absl::StrCat(view.run(), " --state ", Quoted(typed.state));
   const std::string model = ModelFolder(view);
   absl::StrAppend(&out, "\nNext:\n");
   if (!model.empty()) {
-    absl::StrAppend(&out, "  ", programs, "longrun-worker sample --model ", model,
-                    " --prompt 'Never '\n  ", programs, "longrun serve ", view.run(),
+    absl::StrAppend(&out, "  ", programs, "longrun-worker sample --model ", Quoted(model),
+                    " --prompt 'Never '\n  ", programs, "longrun serve ",
+                    typed.state.empty() ? view.run() : Quoted(model),
                     "  OpenAI's HTTP API, on port 8000\n");
   }
-  absl::StrAppend(&out, "  ", programs, "longrun why ", view.run(),
-                  "     each decision and its reason\n");
-  absl::StrAppend(&out, "  ", programs, "longrun logs ", view.run(),
-                  "    what the ranks printed\n");
+  absl::StrAppend(&out, "  ", programs, "longrun why ", run, "     each decision and its reason\n");
+  absl::StrAppend(&out, "  ", programs, "longrun logs ", run, "    what the ranks printed\n");
 }
 
 }  // namespace
@@ -169,7 +182,7 @@ Json ViewJson(const RunView& view) {
 }
 
 std::string SummaryText(const RunView& view, const std::string& run_folder, double wall_seconds,
-                        const std::string& programs) {
+                        const AsTyped& typed) {
   std::string out = absl::StrCat("\n", view.run(), " ", view.phase(), " after ",
                                  FormatDuration(Duration::Seconds(wall_seconds)));
   if (!view.reason().empty()) absl::StrAppend(&out, ": ", view.reason());
@@ -182,7 +195,7 @@ std::string SummaryText(const RunView& view, const std::string& run_folder, doub
     absl::StrAppend(&out, "\nA sample of what it writes:\n");
     for (const auto& line : absl::StrSplit(sample, '\n')) absl::StrAppend(&out, "  | ", line, "\n");
   }
-  AddNextSteps(out, view, programs);
+  AddNextSteps(out, view, typed);
   return out;
 }
 

@@ -12,10 +12,15 @@ namespace longrun::cli {
 nlohmann::ordered_json SummaryJson(const api::v1::RunView& view, const std::string& run_folder,
                                    double wall_seconds);
 
-// The same for people, with what to type next. `programs`: what stands before the programs' names
-// where they are typed, "build/bin/".
+// How Longrun was called, for what to type next.
+struct AsTyped {
+  std::string programs;  // before the programs' names: "build/bin/"
+  std::string state;     // of --state; empty where it was not given
+};
+
+// The same for people, with what to type next.
 std::string SummaryText(const api::v1::RunView& view, const std::string& run_folder,
-                        double wall_seconds, const std::string& programs);
+                        double wall_seconds, const AsTyped& typed);
 
 // Everything a view holds, for `longrun status --json`.
 nlohmann::ordered_json ViewJson(const api::v1::RunView& view);

@@ -60,7 +60,7 @@ TEST(SummaryTest, FiguresThatWereNotReportedAreNull) {
 }
 
 TEST(SummaryTest, TextTellsPeopleAndWhatToTypeNext) {
-  const std::string text = SummaryText(Finished(), "/runs/job", 61, "build/bin/");
+  const std::string text = SummaryText(Finished(), "/runs/job", 61, {.programs = "build/bin/"});
   EXPECT_THAT(text, HasSubstr("job succeeded after 1 min 01 s"));
   EXPECT_THAT(text, HasSubstr("validation loss  1.7500"));
   EXPECT_THAT(text, HasSubstr("steps lost       0"));
@@ -69,6 +69,12 @@ TEST(SummaryTest, TextTellsPeopleAndWhatToTypeNext) {
   EXPECT_THAT(text, HasSubstr("build/bin/longrun-worker sample --model /runs/job/model"));
   EXPECT_THAT(text, HasSubstr("build/bin/longrun serve job"));
   EXPECT_THAT(text, HasSubstr("build/bin/longrun why job"));
+}
+
+TEST(SummaryTest, WhatToTypeNextNamesTheStateFolderThatWasGiven) {
+  const std::string text = SummaryText(Finished(), "/a b/runs/job", 61, {.state = "/it's here"});
+  EXPECT_THAT(text, HasSubstr("longrun why job --state '/it'\\''s here'"));
+  EXPECT_THAT(text, HasSubstr("longrun serve /runs/job/model"));
 }
 
 TEST(SummaryTest, ViewsOfProgramsWithOddTextAreStillJson) {

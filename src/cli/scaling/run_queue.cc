@@ -50,10 +50,12 @@ RunQueue::~RunQueue() {
 
 absl::Status RunQueue::Open() {
   CountInterrupts();
-  controller_ = std::make_unique<ControllerProcess>(
-      ControllerOptions{
-          .state = state_, .nodes = 1, .accelerators_per_node = parallel_, .embedded = true},
-      true);
+  controller_ =
+      std::make_unique<ControllerProcess>(ControllerOptions{.state = state_,
+                                                            .nodes = 1,
+                                                            .accelerators_per_node = parallel_,
+                                                            .embedded = true,
+                                                            .of_run = true});
   const Stopwatch since;
   while (true) {
     const absl::Status started = StartController();
