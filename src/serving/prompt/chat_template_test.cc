@@ -112,7 +112,7 @@ TEST(ChatTemplateTest, HostileTemplatesEndWithAnError) {
     std::string source, said;
   } cases[] = {
       {"{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}", "too much"},
-      {"{{ range(10000000000) | length }}", "too much"},
+      {"{{ range(10000000000) | length }}", "too many parts"},
       {"{{ 'x' * 1000000000 }}", "too much"},
       {"{{ '' * 1000000000000 }}", "too much"},
       {"{% set ns = namespace(x='xxxxxxxx') %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}"
@@ -161,6 +161,58 @@ TEST(ChatTemplateTest, LongMessagesTakeTimeInProportion) {
             "2");
   const std::vector<ChatMessage> many(4096, {"user", "hello", ""});
   EXPECT_FALSE(Rendered(ChatTemplate::BuiltIn("llama2", {}), many).starts_with("error"));
+}
+
+// A value takes a hundred bytes and more: a message of 16 MB cut at every letter would take
+// gigabytes.
+TEST(ChatTemplateTest, ALongMessageIsNotCutIntoPiecesWithoutEnd) {
+  const std::vector<ChatMessage> lines = {{"user", std::string(2 << 20, '\n'), ""}};
+  for (const char* cut : {".split('\n') | length", ".splitlines() | length", " | list | length",
+                          " | reverse", " | first", "[::2]", " | join(',')", " | map('trim')"}) {
+    const std::string said =
+        Rendered(Make("{{ messages[0].content" + std::string(cut) + " }}"), lines);
+    EXPECT_TRUE(said.ends_with("too many parts")) << cut << ": " << said.substr(0, 200);
+  }
+  EXPECT_TRUE(Rendered(Make("{% for c in messages[0].content %}{% endfor %}"), lines)
+                  .ends_with("too many parts"));
+  EXPECT_TRUE(Rendered(Make("{{ range(messages[0].content | length) | length }}"), lines)
+                  .ends_with("too many parts"));
+  // What makes one of it goes on to work.
+  EXPECT_EQ(
+      Rendered(Make("{{ messages[0].content | length }} {{ messages[0].content[-1:] | length }} "
+                    "{{ messages[0].content[7:] | length }} {{ messages[0].content[9] | length }} "
+                    "{{ messages[0].content | replace('\n', 'ab') | length }}"),
+               lines),
+      "2097152 1 2097145 1 4194304");
+}
+
+TEST(ChatTemplateTest, TextIsCutAtItsCharactersAsPythonDoes) {
+  const std::vector<ChatMessage> messages = {{"user", "aé漢🙂b", ""}};
+  for (const auto& [cut, expected] : {std::pair("[1]", "é"),
+                                      {"[-2]", "🙂"},
+                                      {"[5]", ""},
+                                      {"[-6]", ""},
+                                      {"[1:3]", "é漢"},
+                                      {"[-2:]", "🙂b"},
+                                      {"[:-1]", "aé漢🙂"},
+                                      {"[3:1]", ""},
+                                      {"[9:]", ""},
+                                      {"[:99]", "aé漢🙂b"},
+                                      {"[::-1]", "b🙂漢éa"},
+                                      {"[::2]", "a漢b"},
+                                      {"[3:0:-2]", "🙂é"},
+                                      {".find('b')", "4"},
+                                      {" | length", "5"},
+                                      {".split('漢', 1)[1]", "🙂b"},
+                                      {" | list | join('-')", "a-é-漢-🙂-b"}}) {
+    EXPECT_EQ(Rendered(Make("{{ messages[0].content" + std::string(cut) + " }}"), messages),
+              expected)
+        << cut;
+  }
+  EXPECT_EQ(Rendered(Make("{{ '\n'.splitlines() | length }}{{ ''.splitlines() | length }}"
+                          "{{ 'a\r\n\nb'.splitlines() | join('|') }}"),
+                     messages),
+            "10a||b");
 }
 
 TEST(ChatTemplateTest, CallersCannotSetTheTemplatesOwnVariables) {

@@ -40,19 +40,26 @@ absl::StatusOr<Value> HasEnd(const std::string& text, bool front, const Argument
   return BoolOf(false);
 }
 
-Value ListOf(const std::vector<MarkedText>& parts) {
-  List list;
-  for (const MarkedText& part : parts) list.push_back(Value::Text(part));
-  return Value::OfList(std::move(list));
+absl::StatusOr<Value> SplitText(const MarkedText& text, std::string_view separator, int64_t limit,
+                                Budget* budget) {
+  List parts;
+  LR_RETURN_IF_ERROR(Split(text, separator, limit, [&](MarkedText part) {
+    parts.push_back(Value::Text(std::move(part)));
+    return budget->SpendParts(1);
+  }));
+  return Value::OfList(std::move(parts));
 }
 
-std::vector<MarkedText> SplitLines(const MarkedText& text) {
-  std::vector<MarkedText> lines = Split(text, "\n", -1);
-  if (lines.back().empty()) lines.pop_back();
-  for (MarkedText& line : lines) {
+absl::StatusOr<Value> SplitLines(const MarkedText& text, Budget* budget) {
+  List lines;
+  const auto take = [&](MarkedText line) {
     if (line.bytes().ends_with('\r')) line = line.Substring(0, line.size() - 1);
-  }
-  return lines;
+    lines.push_back(Value::Text(std::move(line)));
+    return budget->SpendParts(1);
+  };
+  const size_t bytes = text.size() - (text.bytes().ends_with('\n') ? 1 : 0);
+  if (!text.empty()) LR_RETURN_IF_ERROR(Split(text.Substring(0, bytes), "\n", -1, take));
+  return Value::OfList(std::move(lines));
 }
 
 absl::StatusOr<Value> CallTextMethod(const MarkedText& text, const std::string& name,
@@ -69,7 +76,7 @@ absl::StatusOr<Value> CallTextMethod(const MarkedText& text, const std::string& 
   }
   if (name == "startswith" || name == "endswith")
     return HasEnd(text.bytes(), name == "startswith", arguments);
-  if (name == "splitlines") return ListOf(SplitLines(text));
+  if (name == "splitlines") return SplitLines(text, budget);
   LR_ASSIGN_OR_RETURN(const std::string first, TextArgument(arguments, 0, "sep", ""));
   LR_RETURN_IF_ERROR(budget->SpendSearch(text.size(), first.size()));
   if (name == "strip") return Value::Text(Strip(text, first, true, true));
@@ -83,13 +90,35 @@ absl::StatusOr<Value> CallTextMethod(const MarkedText& text, const std::string& 
   if (name == "find") {
     const size_t at = text.bytes().find(first);
     if (at == std::string::npos) return Value{int64_t{-1}};
-    return Value{static_cast<int64_t>(CharacterPlaces(text.bytes().substr(0, at)).size()) - 1};
+    return Value{
+        static_cast<int64_t>(CharacterCount(std::string_view(text.bytes()).substr(0, at)))};
   }
   int64_t limit = -1;
   if (const Value* given = arguments.Get(1, "maxsplit")) {
     LR_ASSIGN_OR_RETURN(limit, given->AsInt());
   }
-  return ListOf(Split(text, first, limit));
+  return SplitText(text, first, limit, budget);
+}
+
+MarkedText CharacterAt(const MarkedText& text, size_t place) {
+  const std::string_view rest = std::string_view(text.bytes()).substr(place);
+  return text.Substring(place, PlaceOfCharacter(rest, 1));
+}
+
+// The characters from `begin` to `end` (or above it to `begin`), every `stride`-th.
+absl::StatusOr<MarkedText> SliceText(const MarkedText& text, int64_t begin, int64_t end,
+                                     int64_t stride, Budget* budget) {
+  const std::string_view bytes = text.bytes();
+  if (stride == 1) {
+    const size_t from = PlaceOfCharacter(bytes, static_cast<size_t>(begin));
+    const auto count = static_cast<size_t>(std::max<int64_t>(0, end - begin));
+    return text.Substring(from, PlaceOfCharacter(bytes.substr(from), count));
+  }
+  LR_ASSIGN_OR_RETURN(const List characters, Items(Value::Text(text), budget));
+  MarkedText chosen;
+  for (int64_t i = begin; stride > 0 ? i < end : i > end; i += stride)
+    chosen.Append(*characters[static_cast<size_t>(i)].text());
+  return chosen;
 }
 
 // Python's meaning of an index that may count from the end.
@@ -160,11 +189,11 @@ absl::StatusOr<Value> Index(const Value& object, const Value& index) {
     return (*list)[static_cast<size_t>(at)];
   }
   if (const MarkedText* text = object.text()) {
-    const std::vector<size_t> places = CharacterPlaces(text->bytes());
-    if (at < 0) at += static_cast<int64_t>(places.size()) - 1;
-    if (at < 0 || at + 1 >= static_cast<int64_t>(places.size())) return Value{Undefined{"item"}};
-    const size_t i = static_cast<size_t>(at);
-    return Value::Text(text->Substring(places[i], places[i + 1] - places[i]));
+    if (at < 0) at += static_cast<int64_t>(CharacterCount(text->bytes()));
+    if (at < 0) return Value{Undefined{"item"}};
+    const size_t begin = PlaceOfCharacter(text->bytes(), static_cast<size_t>(at));
+    if (begin == text->size()) return Value{Undefined{"item"}};
+    return Value::Text(CharacterAt(*text, begin));
   }
   return absl::InvalidArgumentError(absl::StrCat(std::string(object.kind()), " has no items"));
 }
@@ -180,8 +209,10 @@ absl::StatusOr<Value> Slice(const Value& object, const Value& from, const Value&
   if (!object.list() && !object.text())
     return absl::InvalidArgumentError(
         absl::StrCat(std::string(object.kind()), " cannot be sliced"));
-  LR_ASSIGN_OR_RETURN(const List items, Items(object, budget));
-  const auto size = static_cast<int64_t>(items.size());
+  LR_RETURN_IF_ERROR(budget->Spend(
+      static_cast<int64_t>(object.list() ? object.list()->size() : object.text()->size())));
+  const auto size = static_cast<int64_t>(object.list() ? object.list()->size()
+                                                       : CharacterCount(object.text()->bytes()));
   const int64_t lo = stride > 0 ? 0 : -1, hi = stride > 0 ? size : size - 1;
   int64_t begin = stride > 0 ? lo : hi, end = stride > 0 ? hi : lo;
   if (!from.none()) {
@@ -192,13 +223,14 @@ absl::StatusOr<Value> Slice(const Value& object, const Value& from, const Value&
     LR_ASSIGN_OR_RETURN(end, to.AsInt());
     end = Clamp(end, size, lo, hi);
   }
+  if (object.text()) {
+    LR_ASSIGN_OR_RETURN(MarkedText part, SliceText(*object.text(), begin, end, stride, budget));
+    return Value::Text(std::move(part));
+  }
   List chosen;
   for (int64_t i = begin; stride > 0 ? i < end : i > end; i += stride)
-    chosen.push_back(items[static_cast<size_t>(i)]);
-  if (object.list()) return Value::OfList(std::move(chosen));
-  MarkedText text;
-  for (const Value& character : chosen) text.Append(*character.text());
-  return Value::Text(std::move(text));
+    chosen.push_back((*object.list())[static_cast<size_t>(i)]);
+  return Value::OfList(std::move(chosen));
 }
 
 absl::StatusOr<bool> Contains(const Value& container, const Value& item, Budget* budget) {
@@ -230,10 +262,12 @@ absl::StatusOr<List> Items(const Value& value, Budget* budget) {
     LR_RETURN_IF_ERROR(budget->Spend(static_cast<int64_t>(map->size())));
     for (const auto& [key, item] : *map) items.push_back(Value::Text(key));
   } else if (const MarkedText* text = value.text()) {
-    LR_RETURN_IF_ERROR(budget->Spend(static_cast<int64_t>(text->size())));
-    const std::vector<size_t> places = CharacterPlaces(text->bytes());
-    for (size_t i = 0; i + 1 < places.size(); ++i)
-      items.push_back(Value::Text(text->Substring(places[i], places[i + 1] - places[i])));
+    for (size_t at = 0; at < text->size();) {
+      LR_RETURN_IF_ERROR(budget->SpendParts(1));
+      MarkedText character = CharacterAt(*text, at);
+      at += character.size();
+      items.push_back(Value::Text(std::move(character)));
+    }
   } else if (!value.undefined()) {
     return absl::InvalidArgumentError(
         absl::StrCat(std::string(value.kind()), " cannot be gone over"));

@@ -214,7 +214,7 @@ absl::StatusOr<Value> Evaluator::CallBuiltin(const std::string& name, const Argu
     if (step == 0) return absl::InvalidArgumentError("range: a step of 0");
     List list;
     for (int64_t i = from; step > 0 ? i < to : i > to;) {
-      LR_RETURN_IF_ERROR(budget_->Spend(1));
+      LR_RETURN_IF_ERROR(budget_->SpendParts(1));
       list.push_back(Value{i});
       if (__builtin_add_overflow(i, step, &i)) break;
     }

@@ -35,7 +35,7 @@ Filter OfText(std::function<MarkedText(const MarkedText&)> change) {
 }
 
 absl::StatusOr<int64_t> LengthOf(const Value& value) {
-  if (value.text()) return static_cast<int64_t>(CharacterPlaces(value.text()->bytes()).size()) - 1;
+  if (value.text()) return static_cast<int64_t>(CharacterCount(value.text()->bytes()));
   if (value.list()) return static_cast<int64_t>(value.list()->size());
   if (value.map()) return static_cast<int64_t>(value.map()->size());
   if (value.undefined()) return 0;

@@ -15,7 +15,7 @@ constexpr int kDeepest = 150;
 class Runner : public MacroCaller {
  public:
   Runner(const Variables& variables, const RunLimits& limits)
-      : limits_(limits), budget_(limits.work), evaluator_(&scopes_, &budget_, this) {
+      : limits_(limits), budget_(limits.work, limits.parts), evaluator_(&scopes_, &budget_, this) {
     scopes_.emplace_back(variables);
   }
 

@@ -15,6 +15,7 @@ namespace longrun::serving::jinja {
 
 struct RunLimits {
   int64_t work = 2'000'000;  // see Budget
+  int64_t parts = 1 << 20;
   int64_t output_bytes = 16 << 20;
 };
 

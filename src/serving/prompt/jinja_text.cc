@@ -1,6 +1,7 @@
 #include "serving/prompt/jinja_text.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "model/utf8.h"
 
@@ -26,9 +27,15 @@ bool IsStripped(std::string_view text, std::string_view characters, size_t* byte
   return characters.find(text.substr(0, *bytes)) != std::string_view::npos;
 }
 
-std::vector<MarkedText> SplitAtBlanks(const MarkedText& text, int64_t limit) {
-  std::vector<MarkedText> parts;
+using TakePart = absl::FunctionRef<absl::Status(MarkedText part)>;
+
+size_t BytesOfCharacter(std::string_view text, size_t at) {
+  return static_cast<size_t>(std::max(1, model::FirstCodePoint(text.substr(at)).bytes));
+}
+
+absl::Status SplitAtBlanks(const MarkedText& text, int64_t limit, TakePart take) {
   const std::string_view bytes = text.bytes();
+  int64_t cuts = 0;
   // Past the characters from `at` on that are blank, or are not.
   const auto skip = [&](size_t at, bool blank) {
     size_t length = 0;
@@ -36,15 +43,12 @@ std::vector<MarkedText> SplitAtBlanks(const MarkedText& text, int64_t limit) {
     return std::min(at, bytes.size());
   };
   for (size_t begin = skip(0, true); begin < bytes.size();) {
-    if (limit >= 0 && static_cast<int64_t>(parts.size()) == limit) {
-      parts.push_back(Strip(text.Substring(begin), "", false, true));
-      break;
-    }
+    if (cuts++ == limit) return take(Strip(text.Substring(begin), "", false, true));
     const size_t end = skip(begin, false);
-    parts.push_back(text.Substring(begin, end - begin));
+    LR_RETURN_IF_ERROR(take(text.Substring(begin, end - begin)));
     begin = skip(end, true);
   }
-  return parts;
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -63,18 +67,17 @@ MarkedText Strip(const MarkedText& text, std::string_view characters, bool left,
   return text.Substring(begin, end - begin);
 }
 
-std::vector<MarkedText> Split(const MarkedText& text, std::string_view separator, int64_t limit) {
-  if (separator.empty()) return SplitAtBlanks(text, limit);
-  std::vector<MarkedText> parts;
+absl::Status Split(const MarkedText& text, std::string_view separator, int64_t limit,
+                   TakePart take) {
+  if (separator.empty()) return SplitAtBlanks(text, limit, take);
   size_t begin = 0;
-  while (limit < 0 || static_cast<int64_t>(parts.size()) < limit) {
+  for (int64_t cuts = 0; cuts != limit; ++cuts) {
     const size_t at = text.bytes().find(separator, begin);
     if (at == std::string::npos) break;
-    parts.push_back(text.Substring(begin, at - begin));
+    LR_RETURN_IF_ERROR(take(text.Substring(begin, at - begin)));
     begin = at + separator.size();
   }
-  parts.push_back(text.Substring(begin));
-  return parts;
+  return take(text.Substring(begin));
 }
 
 MarkedText Replace(const MarkedText& text, std::string_view from, const MarkedText& to,
@@ -82,11 +85,12 @@ MarkedText Replace(const MarkedText& text, std::string_view from, const MarkedTe
   if (from.empty()) return text;
   MarkedText out;
   bool first = true;
-  for (const MarkedText& part : Split(text, from, limit)) {
-    if (!first) out.Append(to);
-    first = false;
+  const auto append = [&](const MarkedText& part) {
+    if (!std::exchange(first, false)) out.Append(to);
     out.Append(part);
-  }
+    return absl::OkStatus();
+  };
+  Split(text, from, limit, append).IgnoreError();  // it has none
   return out;
 }
 
@@ -107,14 +111,16 @@ MarkedText Title(const MarkedText& text) {
   });
 }
 
-std::vector<size_t> CharacterPlaces(std::string_view text) {
-  std::vector<size_t> places;
-  for (size_t at = 0; at < text.size();) {
-    places.push_back(at);
-    at += static_cast<size_t>(std::max(1, model::FirstCodePoint(text.substr(at)).bytes));
-  }
-  places.push_back(text.size());
-  return places;
+size_t CharacterCount(std::string_view text) {
+  size_t count = 0;
+  for (size_t at = 0; at < text.size(); at += BytesOfCharacter(text, at)) ++count;
+  return count;
+}
+
+size_t PlaceOfCharacter(std::string_view text, size_t n) {
+  size_t at = 0;
+  for (; at < text.size() && n > 0; --n) at += BytesOfCharacter(text, at);
+  return std::min(at, text.size());
 }
 
 }  // namespace longrun::serving::jinja

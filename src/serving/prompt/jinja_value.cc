@@ -87,6 +87,14 @@ absl::Status Budget::SpendSearch(size_t bytes, size_t pattern) {
   return Spend(static_cast<int64_t>((1 + bytes / 8) * (1 + pattern / 64)));
 }
 
+absl::Status Budget::SpendParts(size_t parts) {
+  LR_RETURN_IF_ERROR(Spend(static_cast<int64_t>(parts)));
+  if (static_cast<int64_t>(parts) > parts_)
+    return absl::ResourceExhaustedError("the template makes too many parts");
+  parts_ -= static_cast<int64_t>(parts);
+  return absl::OkStatus();
+}
+
 Value Value::Text(MarkedText text) { return {std::make_shared<const MarkedText>(std::move(text))}; }
 Value Value::Text(std::string text, Origin origin) {
   return Text(MarkedText(std::move(text), origin));

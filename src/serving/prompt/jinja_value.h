@@ -22,15 +22,18 @@ struct Value;
 // How much a rendering may still do: hostile templates end with an error, not with the memory.
 class Budget {
  public:
-  explicit Budget(int64_t work) : work_(work) {}
+  Budget(int64_t work, int64_t parts) : work_(work), parts_(parts) {}
   // ResourceExhausted once it is used up. A step costs 1, text 1 for each 8 bytes.
   absl::Status Spend(int64_t work);
   absl::Status SpendText(size_t bytes) { return Spend(1 + static_cast<int64_t>(bytes / 8)); }
   // Looking for a pattern at every place of a text: long ones cost more.
   absl::Status SpendSearch(size_t bytes, size_t pattern);
+  // A piece of a text, or a number of a range, becomes a value of its own: a hundred bytes and
+  // more for each, so that a long message cut at each letter would be gigabytes.
+  absl::Status SpendParts(size_t parts);
 
  private:
-  int64_t work_;
+  int64_t work_, parts_;
 };
 
 using List = std::vector<Value>;
