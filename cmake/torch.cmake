@@ -36,7 +36,7 @@ else()
   if(NOT LONGRUN_TORCH_API_DIR OR NOT LONGRUN_TORCH_DIR OR NOT LONGRUN_TORCH_LIB
      OR NOT LONGRUN_TORCH_CPU_LIB OR NOT LONGRUN_C10_LIB)
     message(FATAL_ERROR "libtorch was not found. On Debian: apt-get install libtorch-dev. Elsewhere: "
-                        "-DCMAKE_PREFIX_PATH=/path/to/libtorch. Without the worker: "
+                        "-DCMAKE_PREFIX_PATH=/path/to/libtorch. Without training: "
                         "-DLONGRUN_WITH_TORCH=OFF")
   endif()
   target_include_directories(longrun_torch SYSTEM INTERFACE ${LONGRUN_TORCH_API_DIR}

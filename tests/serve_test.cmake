@@ -1,3 +1,1 @@
-if(LONGRUN_WITH_TORCH)
-  longrun_python_test(serve_test serve_test/serve_test.py)
-endif()
+longrun_python_test(serve_test serve_test/serve_test.py)
