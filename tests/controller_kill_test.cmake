@@ -1,0 +1,1 @@
+longrun_python_test(controller_kill_test controller_kill_test/controller_kill_test.py)

@@ -1,0 +1,1 @@
+longrun_python_test(serve_load_test serve_load_test/serve_load_test.py)
