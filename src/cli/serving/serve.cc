@@ -50,7 +50,7 @@ int Serve(const std::vector<std::string>& words) {
   std::fprintf(
       stderr,
       "longrun: cannot start %s: %s; serving needs longrun-worker beside longrun or on the "
-      "PATH (build with -DLONGRUN_WITH_TORCH=ON)\n",
+      "PATH\n",
       program.c_str(), std::strerror(errno));
   return kUnavailable;
 }

@@ -64,10 +64,16 @@ inline void StoreBf16(Bf16* to, Vec v) {
 // Lane i of the result is lane i ^ kBy of v.
 template <int kBy>
 inline Vec Swap(Vec v) {
+#if defined(__clang__)
+  Vec swapped;
+  for (int i = 0; i < kLanes; ++i) swapped[i] = v[i ^ kBy];
+  return swapped;
+#else
   typedef int32_t Places __attribute__((vector_size(kLanes * 4)));
   Places places;
   for (int i = 0; i < kLanes; ++i) places[i] = i ^ kBy;
   return __builtin_shuffle(v, places);
+#endif
 }
 
 // The lanes' sum, halves added to halves.
