@@ -18,7 +18,6 @@ using model::loops::Exp;
 using model::loops::kLanes;
 using model::loops::Load;
 using model::loops::Store;
-using model::loops::Tanh;
 
 typedef float Vec __attribute__((vector_size(kLanes * 4)));
 typedef uint32_t Words __attribute__((vector_size(kLanes * 4)));
