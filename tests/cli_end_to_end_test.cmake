@@ -1,1 +1,2 @@
 longrun_python_test(cli_end_to_end_test cli_end_to_end_test/cli_end_to_end_test.py)
+longrun_python_test(cli_controllers_test cli_end_to_end_test/controllers_test.py)

@@ -3,106 +3,17 @@
 import fcntl
 import json
 import os
-import pathlib
 import pty
 import re
 import shutil
 import signal
 import struct
 import subprocess
-import sys
-import tempfile
 import termios
 import time
 import unittest
 
-BIN = pathlib.Path(os.environ["LONGRUN_BIN"]) / "longrun"
-HERE = pathlib.Path(__file__).parent
-PROGRAM = [sys.executable, str(HERE / "rank_program.py")]
-PATIENCE = 60
-
-
-def manifest(name="job", command=("sh", "-c", "exit 0"), **spec):
-    return json.dumps({"apiVersion": "longrun.dev/v1", "kind": "Run", "metadata": {"name": name},
-                       "spec": {"command": list(command), **spec}})
-
-
-class Cli(unittest.TestCase):
-
-    def setUp(self):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="longrun-cli-", dir="/tmp"))
-        self.state = self.folder / "s"
-        self.env = {**os.environ, "LONGRUN_STATE": str(self.state)}
-        self.children = []
-
-    def tearDown(self):
-        for child in self.children:
-            if child.poll() is None:
-                child.kill()
-            child.wait()
-            for stream in (child.stdout, child.stderr):
-                if stream:
-                    stream.close()
-        self.longrun("down")
-        self.assertEqual(self.left_running(), [], "processes were left running")
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def left_running(self):
-        """Processes that name this test's folder in their command or environment."""
-        deadline = time.monotonic() + 5
-        while True:
-            found = []
-            for entry in pathlib.Path("/proc").iterdir():
-                if not entry.name.isdigit() or int(entry.name) == os.getpid():
-                    continue
-                try:
-                    command = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
-                    words = command + (entry / "environ").read_bytes()
-                    state = (entry / "stat").read_text().rsplit(")", 1)[1].split()[0]
-                except OSError:
-                    continue
-                if str(self.folder).encode() in words and state != "Z":
-                    found.append(command)
-            if not found or time.monotonic() > deadline:
-                return found
-            time.sleep(0.05)
-
-    def write(self, text, name="job.yaml"):
-        path = self.folder / name
-        path.write_text(text)
-        return path
-
-    def longrun(self, *words, **more):
-        return subprocess.run([BIN, *map(str, words)], env=self.env, capture_output=True, text=True,
-                              timeout=PATIENCE, **more)
-
-    def start(self, *words):
-        child = subprocess.Popen([BIN, *map(str, words)], env=self.env, stdout=subprocess.PIPE,
-                                 stderr=subprocess.PIPE, text=True, start_new_session=True)
-        self.children.append(child)
-        return child
-
-    def status(self, run="job"):
-        answer = self.longrun("status", run, "--json")
-        return json.loads(answer.stdout)["runs"][0] if answer.returncode == 0 else {}
-
-    def wait_for(self, what, condition):
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            value = condition()
-            if value:
-                return value
-            time.sleep(0.05)
-        self.fail(f"waited in vain for {what}")
-
-    def wait_for_step(self, step, run="job"):
-        return self.wait_for(f"step {step}",
-                             lambda: self.status(run).get("step", 0) >= step)
-
-    def controller_pid(self):
-        answer = self.longrun("status", "--json")
-        controller = json.loads(answer.stdout)["controller"] if answer.returncode == 0 else None
-        return controller["pid"] if controller else 0
+from cli_case import BIN, PATIENCE, PROGRAM, Cli, manifest
 
 
 class Usage(Cli):
@@ -354,128 +265,6 @@ class Recovery(Cli):
         last = json.loads(answer.stdout)
         self.assertEqual((last["run"], last["steps"]), ("job", 60))
         self.assertIn("job is under way", answer.stderr)
-
-
-class Controllers(Cli):
-
-    def test_up_status_cancel_down(self):
-        answer = self.longrun("up", "--detach", "--nodes", "2", "--accelerators-per-node", "3")
-        self.assertEqual(answer.returncode, 0, answer)
-        self.wait_for("nodes", lambda: [n["free"] for n in json.loads(
-            self.longrun("status", "--json").stdout)["nodes"]] == [3, 3])
-        path = self.write(manifest(command=["sleep", "1000"], ranks=2))
-        self.assertEqual(self.longrun("run", path, "--detach").returncode, 0)
-        self.wait_for("the run", lambda: self.status().get("phase") == "running")
-        other = self.write(manifest(command=["sleep", "1001"], ranks=2), "other.yaml")
-        answer = self.longrun("run", other)
-        self.assertEqual(answer.returncode, 1)
-        self.assertIn("under way with another manifest", answer.stderr)
-        self.assertIn('did you mean "job"', self.longrun("cancel", "jbo").stderr)
-        self.assertEqual(self.longrun("cancel", "job").returncode, 0)
-        self.wait_for("the end", lambda: self.status().get("phase") == "cancelled")
-        self.assertEqual(self.longrun("down").returncode, 0)
-        self.assertEqual(self.left_running(), [])
-        self.assertEqual(self.status()["phase"], "cancelled")
-
-    def test_a_locked_state_folder_names_its_holder(self):
-        self.assertEqual(self.longrun("up", "--detach").returncode, 0)
-        pid = self.controller_pid()
-        for words in (("up",), ("up", "--detach")):
-            answer = self.longrun(*words)
-            self.assertEqual(answer.returncode, 75, answer)
-            self.assertIn(str(pid), answer.stderr)
-
-    def test_a_run_under_way_outlives_the_watcher_and_its_controller(self):
-        self.assertEqual(self.longrun("up", "--detach").returncode, 0)
-        path = self.write(manifest(command=[*PROGRAM, "100", "0.05"], ranks=2))
-        child = self.start("run", path)
-        self.wait_for_step(3)
-        child.kill()
-        step = self.status()["step"]
-        self.wait_for_step(step + 3)
-        self.assertEqual(self.longrun("down").returncode, 0)
-        self.assertEqual(self.left_running(), [])
-        self.assertEqual(self.longrun("up", "--detach").returncode, 0)
-        self.wait_for("the end", lambda: self.status().get("phase") == "succeeded")
-
-    def test_runs_that_end_between_two_controllers_are_heard_to_the_end(self):
-        self.assertEqual(self.longrun("up", "--detach", "--nodes", "1").returncode, 0)
-        for i in range(8):
-            name = f"short{i}"
-            path = self.write(manifest(name, [*PROGRAM, "20", "0.01"]))
-            self.assertEqual(self.longrun("run", path, "--detach").returncode, 0)
-            # From before its process is there until after its last step.
-            time.sleep(0.07 * i)
-            os.kill(self.controller_pid(), signal.SIGKILL)
-            time.sleep(0.8 if i % 2 else 0)
-            self.assertEqual(self.longrun("up", "--detach", "--nodes", "1").returncode, 0)
-            view = self.wait_for(f"{name}'s end", lambda run=name: (
-                self.status(run) if self.status(run).get("phase") == "succeeded" else None))
-            self.assertEqual((view["step"], view["tokens"]), (20, 2000), view)
-            self.assertEqual(view["metrics"]["validation_loss"], 1.25, view)
-
-    def test_a_run_goes_on_when_the_run_that_brought_the_controller_ends(self):
-        first = self.start("run", self.write(manifest(
-            "first", [*PROGRAM, "40", "0.05"])), "--nodes", "2", "--json")
-        self.wait_for_step(3, "first")
-        second = self.start("run", self.write(manifest(
-            "second", [*PROGRAM, "100", "0.05"]), "second.yaml"), "--json")
-        self.wait_for_step(3, "second")
-        refused = self.longrun("run", self.write(manifest("third"), "third.yaml"), "--detach")
-        self.assertEqual(refused.returncode, 69, refused)
-        out, err = first.communicate(timeout=PATIENCE)
-        self.assertEqual(first.returncode, 0, (out, err))
-        out, err = second.communicate(timeout=PATIENCE)
-        self.assertEqual(second.returncode, 0, (out, err))
-        self.assertIn("one of our own goes on", err)
-        last = json.loads(out.splitlines()[-1])
-        self.assertEqual((last["steps"], last["phase"]), (100, "succeeded"))
-        self.assertEqual(len(json.loads(self.longrun("status", "--json").stdout)["runs"]), 2)
-
-    def test_runs_started_at_once_share_one_controller(self):
-        children = [self.start("run", self.write(manifest(name, ["sh", "-c", "sleep 1"]),
-                                                 name + ".yaml")) for name in ("a", "b", "c")]
-        for child in children:
-            out, err = child.communicate(timeout=PATIENCE)
-            self.assertEqual(child.returncode, 0, (out, err))
-
-    def test_a_state_folder_deleted_under_a_run_ends_it_with_a_word(self):
-        child = self.start("run", self.write(manifest(command=[*PROGRAM, "400", "0.05"])))
-        self.wait_for_step(3)
-        shutil.rmtree(self.state, ignore_errors=True)
-        out, err = child.communicate(timeout=PATIENCE)
-        self.assertEqual(child.returncode, 70, (out, err))
-        self.assertIn("deleted or replaced while it was in use", err)
-        self.assertEqual(self.left_running(), [])
-
-    def test_what_cannot_fit_into_the_fleet_is_refused(self):
-        answer = self.longrun("run", self.write(manifest(ranks=10000)), "--nodes", "2")
-        self.assertEqual(answer.returncode, 78, answer)
-        self.assertIn("needs room for 10,000 ranks of 1 accelerator", answer.stderr)
-        self.assertIn("--nodes", answer.stderr)
-        self.assertFalse(self.state.exists())
-
-    def test_logs_follow_until_the_end(self):
-        self.assertEqual(self.longrun("up", "--detach").returncode, 0)
-        path = self.write(manifest(
-            command=["sh", "-c", "for i in 1 2 3 4 5 6; do echo line $i; sleep 0.2; done"]))
-        self.assertEqual(self.longrun("run", path, "--detach").returncode, 0)
-        answer = self.longrun("logs", "job", "-f")
-        self.assertEqual(answer.returncode, 0, answer)
-        self.assertEqual([line.split(" | ")[1] for line in answer.stdout.splitlines()],
-                         [f"line {i}" for i in range(1, 7)])
-
-    def test_why_and_status_read_a_live_controllers_journal(self):
-        self.assertEqual(self.longrun("up", "--detach").returncode, 0)
-        path = self.write(manifest(command=["sleep", "1000"]))
-        self.assertEqual(self.longrun("run", path, "--detach").returncode, 0)
-        self.wait_for("the run", lambda: self.status().get("phase") == "running")
-        story = json.loads(self.longrun("why", "job", "--json").stdout)["story"]
-        kinds = [entry["decision"]["kind"] for entry in story if entry["decision"]]
-        self.assertIn("IncarnationDecided", kinds)
-        answer = self.longrun("why", "jbo")
-        self.assertEqual(answer.returncode, 1)
-        self.assertIn('did you mean "job"', answer.stderr)
 
 
 class Terminal(Cli):
