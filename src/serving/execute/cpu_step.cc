@@ -249,6 +249,9 @@ void CpuStep::Project(const LayerWeights& layer, const CacheView& cache) {
 // move together.
 void CpuStep::KeepAsked(std::span<const Slice> slices) {
   const int64_t d = config_.d_model;
+  int64_t asked = 0;
+  for (const Slice& slice : slices) asked += KeptRows(slice);
+  if (asked == static_cast<int64_t>(rows_.size())) return;  // decoding alone: all
   units_.clear();
   int64_t row = 0, kept = 0;
   for (const Slice& slice : slices) {
