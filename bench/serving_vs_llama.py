@@ -122,11 +122,11 @@ def counter(page, name):
 
 
 def http_seconds(pid):
-    """Processor time of the threads that speak HTTP."""
+    """Processor time of the threads that write answers and speak HTTP."""
     ticks = 0
     for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
         name, fields = (thread / "stat").read_text().split("(", 1)[1].rsplit(")", 1)
-        if name in ("lr-http", "lr-handler"):
+        if name in ("lr-deliver", "lr-http", "lr-handler"):
             ticks += sum(map(int, fields.split()[11:13]))
     return ticks / os.sysconf("SC_CLK_TCK")
 

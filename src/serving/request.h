@@ -92,7 +92,8 @@ struct Delta {
   Usage usage;
 };
 
-// Called from the engine's thread, in order; must not block, and may call Engine::Cancel.
+// Called from one thread of the engine's, in order; must not block (the engine is a step ahead at
+// most), and may call Engine::Cancel.
 using OnDelta = std::function<void(const std::string& id, Delta delta)>;
 
 }  // namespace longrun::serving

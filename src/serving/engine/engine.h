@@ -49,7 +49,7 @@ struct EngineStats {
 
   int64_t steps_total = 0;
   double step_seconds_total = 0;      // in the executor
-  double overhead_seconds_total = 0;  // of the engine's thread beside it: schedule, sample, deliver
+  double overhead_seconds_total = 0;  // of the engine's thread beside it: schedule, sample
   double flops_total = 0, bytes_read_total = 0, bytes_written_total = 0;  // analytic
   Histogram iteration_tokens, time_to_first_token, inter_token, end_to_end, queue_time,
       prefill_time, decode_time;

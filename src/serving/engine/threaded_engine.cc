@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/thread_name.h"
 #include "base/time.h"
+#include "serving/engine/delivery.h"
 #include "serving/engine/engine_core.h"
 
 namespace longrun::serving {
@@ -34,7 +35,8 @@ class ThreadedEngine final : public Engine {
   ThreadedEngine(const EngineConfig& config, Executor* executor, const model::Tokenizer* tokenizer,
                  ConstraintCompiler* compiler)
       : core_(config, executor, tokenizer, compiler, DrawCacheSecret(),
-              [this] { return clock_.Now(); }) {
+              [this] { return clock_.Now(); }),
+        delivery_([this](const std::vector<std::string>& ids) { Ended(ids); }) {
     published_ = core_.Stats();
     thread_ = std::thread([this] { Loop(); });
   }
@@ -92,7 +94,7 @@ class ThreadedEngine final : public Engine {
   }
 
   void Drain(Duration limit) override {
-    LR_CHECK(std::this_thread::get_id() != thread_.get_id());
+    LR_CHECK(!delivery_.IsThisThread());
     std::unique_lock lock(mutex_);
     draining_ = true;
     const auto idle = [this] { return !HasWork(); };
@@ -148,17 +150,27 @@ class ThreadedEngine final : public Engine {
       if (cancel_all) core_.CancelAll();
       const bool stepped = core_.Step();
       Publish(stepped, turn, executed);
+      // After that: whoever has a delta finds it in the figures.
+      const Stopwatch handing_over;
+      delivery_.HandOver(&made_);
+      overhead_ += handing_over.seconds();
     }
   }
 
-  // The id is free again with the last delta.
   Submission Watched(Submission submission) {
-    submission.on_delta = [this, inner = std::move(submission.on_delta)](const std::string& id,
-                                                                         Delta delta) {
-      if (delta.last) ended_.push_back(id);
-      inner(id, std::move(delta));
-    };
+    submission.on_delta =
+        [this, receiver = std::make_shared<const OnDelta>(std::move(submission.on_delta))](
+            const std::string& id, Delta delta) {
+          made_.push_back({receiver, id, std::move(delta)});
+        };
     return submission;
+  }
+
+  // On the delivery's thread: the ids are free again.
+  void Ended(const std::vector<std::string>& ids) {
+    std::lock_guard lock(mutex_);
+    for (const std::string& id : ids) under_way_.erase(id);
+    if (!HasWork()) idle_.notify_all();
   }
 
   void Publish(bool stepped, const Stopwatch& turn, double executed) {
@@ -171,28 +183,27 @@ class ThreadedEngine final : public Engine {
     backlog_ = std::move(backlog);
     for (const Waiting& mailed : mailed_) backlog_.Add(mailed);
     core_idle_ = core_.idle();
-    for (const std::string& id : ended_) under_way_.erase(id);
-    ended_.clear();
     if (stepped) last_progress_ = clock_.Now();
-    if (!HasWork()) idle_.notify_all();
   }
 
   const SteadyClock clock_;
-  EngineCore core_;                 // of the thread, but for Check, Prepare and RefusalFor
-  std::vector<std::string> ended_;  // of the thread
-  double overhead_ = 0;             // of the thread
+  EngineCore core_;                   // of the thread, but for Check, Prepare and RefusalFor
+  std::vector<Delivery::Item> made_;  // by the turn under way; of the thread
+  double overhead_ = 0;               // of the thread
 
   mutable std::mutex mutex_;  // guards all below
   std::condition_variable wake_, idle_;
   std::vector<Mail> mailbox_;
   std::vector<Waiting> mailed_;                 // submissions in the mailbox
-  absl::flat_hash_set<std::string> under_way_;  // from Submit to the last delta
+  absl::flat_hash_set<std::string> under_way_;  // from Submit until its last delta is received
   bool draining_ = false, stopping_ = false, cancel_all_ = false;
   bool core_idle_ = true;
   Backlog backlog_;  // as last published, and what was submitted since
   EngineStats published_;
   int64_t rejected_ = 0;
   Time last_progress_;
+
+  Delivery delivery_;
   std::thread thread_;
 };
 
