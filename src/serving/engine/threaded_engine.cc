@@ -158,11 +158,10 @@ class ThreadedEngine final : public Engine {
   }
 
   Submission Watched(Submission submission) {
-    submission.on_delta =
-        [this, receiver = std::make_shared<const OnDelta>(std::move(submission.on_delta))](
-            const std::string& id, Delta delta) {
-          made_.push_back({receiver, id, std::move(delta)});
-        };
+    submission.on_delta = [this, receiver = std::make_shared<const OnDelta>(std::move(
+                                     submission.on_delta))](const std::string& id, Delta delta) {
+      made_.push_back({receiver, id, std::move(delta)});
+    };
     return submission;
   }
 

@@ -1,5 +1,5 @@
 // JSON written straight into a text, for answers of a million values: they are written on the
-// engine's thread, which trees of values would keep from its next step for seconds. Pure.
+// thread that takes all answers, which trees of values would keep from others for seconds. Pure.
 #pragma once
 
 #include <string>

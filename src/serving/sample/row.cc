@@ -92,6 +92,33 @@ LR_INLINE Floats Exp(Floats x) {
   return (Floats)(((Ints)p + power) & ~tiny);
 }
 
+struct BlockPeak {
+  Floats largest;
+  Ints not_a_number;
+};
+
+LR_INLINE BlockPeak LargestOf(std::span<const float> block) {
+  constexpr size_t kChains = 4;  // each waits for itself alone
+  Floats largest[kChains];
+  Ints invalid[kChains] = {};
+  for (Floats& l : largest) l = Splat(-kInfinity);
+  size_t i = 0;
+  for (; i + kChains * kLanes <= block.size(); i += kChains * kLanes) {
+    for (size_t c = 0; c < kChains; ++c) {
+      const Floats v = Load(block.data() + i + c * kLanes);
+      invalid[c] |= v != v;
+      largest[c] = Max(v, largest[c]);
+    }
+  }
+  for (; i < block.size(); i += kLanes) {
+    const Floats v = LoadUpTo(block.data() + i, block.size() - i);
+    invalid[0] |= v != v;
+    largest[0] = Max(v, largest[0]);
+  }
+  return {Max(Max(largest[0], largest[1]), Max(largest[2], largest[3])),
+          invalid[0] | invalid[1] | invalid[2] | invalid[3]};
+}
+
 }  // namespace
 
 LR_BEST_UNIT Peak FindPeak(std::span<const float> row) {
@@ -100,12 +127,8 @@ LR_BEST_UNIT Peak FindPeak(std::span<const float> row) {
   Ints not_a_number = {};
   for (size_t begin = 0; begin < row.size(); begin += kRowBlock) {
     const size_t end = std::min<size_t>(begin + kRowBlock, row.size());
-    Floats largest = Splat(-kInfinity);
-    for (size_t i = begin; i < end; i += kLanes) {
-      const Floats v = LoadUpTo(row.data() + i, end - i);
-      not_a_number |= v != v;
-      largest = Max(v, largest);
-    }
+    const auto [largest, block_invalid] = LargestOf(row.subspan(begin, end - begin));
+    not_a_number |= block_invalid;
     const float block_most = Largest(largest);
     if (block_most > most) {
       most = block_most;
