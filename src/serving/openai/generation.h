@@ -1,9 +1,9 @@
 // One HTTP request for text while it is under way: hands its prompts to the engine, gathers what
 // comes back and answers, whole or as a stream.
 //
-// Deltas come on a thread of the engine's, the client's leaving on the server's; a mutex orders them. It
-// lives as long as the engine or the server still has something to tell it. The engine outlives the
-// server.
+// Deltas come on a thread of the engine's, the client's leaving on the server's; a mutex orders
+// them. It lives as long as the engine or the server still has something to tell it. The engine
+// outlives the server.
 #pragma once
 
 #include <cstdint>
