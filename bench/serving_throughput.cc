@@ -1,9 +1,8 @@
 // Tokens a second of an executor, beside what the device allows: a prompt of 512 tokens, decoding
 // alone, and decoding 8, 16 and 32 sequences at once after prompts of 128.
 //
-//   serving_throughput [--device cpu|torch:cpu|cuda|cuda:N] [--load] FOLDER [f32|bf16|f16|int8 …]
+//   serving_throughput [--device cpu|torch:cpu|cuda|cuda:N] FOLDER [f32|bf16|f16|int8 …]
 //
-// --load: the weights are loaded, and no more.
 // cpu: CpuExecutor; the others: TorchExecutor, where this was built with libtorch.
 // FOLDER: a GPT-2 or Llama folder; bench/random_gpt2.py writes one of 124M with random weights.
 
@@ -102,22 +101,14 @@ absl::StatusOr<Ceilings> CeilingsOf(const std::string& device) {
   return MeasureCeilings(0);
 }
 
-absl::StatusOr<std::unique_ptr<Executor>> Load(const std::string& device, const std::string& folder,
-                                               const std::string& type) {
-  const Stopwatch load;
-  LR_ASSIGN_OR_RETURN(auto executor, Open(device, folder, type));
-  fmt::print("{}: loaded in {:.3f} s, {:.0f} MB of weights\n", type, load.seconds(),
-             static_cast<double>(executor->shape().weight_bytes) / 1e6);
-  return executor;
-}
-
 absl::Status Measure(const std::string& device, const std::string& folder, const std::string& type,
                      const Ceilings& ceilings) {
   const KvType kv = type == "f32" ? KvType::kF32 : KvType::kBF16;
   const double peak =
       type == "f32" ? ceilings.f32_flops_per_second : ceilings.bf16_flops_per_second;
-  LR_ASSIGN_OR_RETURN(auto executor, Load(device, folder, type));
+  LR_ASSIGN_OR_RETURN(auto executor, Open(device, folder, type));
   const ModelShape& shape = executor->shape();
+  fmt::print("{}: {:.0f} MB of weights\n", type, static_cast<double>(shape.weight_bytes) / 1e6);
   constexpr int64_t kMostSequences = 32;
   LR_RETURN_IF_ERROR(executor->AllocateCache(kMostSequences * shape.context / 16, 16, kv));
   const double weights = static_cast<double>(shape.weight_bytes_per_step);
@@ -154,22 +145,15 @@ absl::Status Main(std::vector<std::string> arguments) {
     device = arguments[1];
     arguments.erase(arguments.begin(), arguments.begin() + 2);
   }
-  const bool load_alone = !arguments.empty() && arguments[0] == "--load";
-  if (load_alone) arguments.erase(arguments.begin());
   if (arguments.empty()) {
     return absl::InvalidArgumentError(
-        "serving_throughput [--device D] [--load] FOLDER [TYPE …]: which model? "
+        "serving_throughput [--device D] FOLDER [TYPE …]: which model? "
         "bench/random_gpt2.py FOLDER writes one");
   }
   const std::string folder = arguments[0];
   arguments.erase(arguments.begin());
   if (arguments.empty() && device != "cpu") arguments = {"bf16", "f32"};
   if (arguments.empty()) arguments = {"bf16", "f32", "int8"};
-  if (load_alone) {
-    for (const std::string& type : arguments)
-      LR_RETURN_IF_ERROR(Load(device, folder, type).status());
-    return absl::OkStatus();
-  }
   LR_ASSIGN_OR_RETURN(const Ceilings ceilings, CeilingsOf(device));
   fmt::print("{}, {} threads: reads {:.1f} GB/s, bf16 {:.0f} GFLOP/s, f32 {:.0f} GFLOP/s\n", device,
              UsableCpus(), ceilings.read_bytes_per_second / 1e9,
