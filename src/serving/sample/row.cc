@@ -196,6 +196,54 @@ LR_BEST_UNIT void AppendAtLeast(std::span<const float> row, float least,
 
 namespace {
 
+// Of weights: those that are not negative are in the order of their bits. Compilers take vectors
+// of comparisons apart.
+LR_INLINE Ints AllBitsWhereAtLeast(Floats weights, float least) {
+  return ~(((Ints)weights - (Ints)Splat(least)) >> 31);
+}
+
+}  // namespace
+
+LR_BEST_UNIT Mass MassAtLeast(std::span<const float> weights, float least,
+                              std::vector<double>* block_sums) {
+  block_sums->clear();
+  Mass mass;
+  for (size_t begin = 0; begin < weights.size(); begin += kRowBlock) {
+    const size_t end = std::min<size_t>(begin + kRowBlock, weights.size());
+    Floats sum = {};
+    Ints count = {};
+    for (size_t i = begin; i < end; i += kLanes) {
+      const Floats w = LoadUpTo(weights.data() + i, end - i);
+      const Ints enough = AllBitsWhereAtLeast(w, least);
+      sum += (Floats)((Ints)w & enough);
+      count -= enough;
+    }
+    block_sums->push_back(Sum(sum));
+    mass.sum += block_sums->back();
+    for (size_t i = 0; i < kLanes; ++i) mass.count += count[i];
+  }
+  return mass;
+}
+
+LR_BEST_UNIT void AppendBetween(std::span<const float> weights, float least, float below,
+                                std::vector<TokenId>* tokens) {
+  constexpr size_t kGroup = 4 * kLanes;  // looked at one by one where any is between
+  for (size_t begin = 0; begin < weights.size(); begin += kGroup) {
+    const size_t end = std::min(begin + kGroup, weights.size());
+    Ints between = {};
+    for (size_t i = begin; i < end; i += kLanes) {
+      const Floats w = LoadUpTo(weights.data() + i, end - i);
+      between |= AllBitsWhereAtLeast(w, least) & ~AllBitsWhereAtLeast(w, below);
+    }
+    if (!Any(between)) continue;
+    for (size_t i = begin; i < end; ++i) {
+      if (weights[i] >= least && weights[i] < below) tokens->push_back(static_cast<TokenId>(i));
+    }
+  }
+}
+
+namespace {
+
 constexpr size_t kSections = 64;
 
 // Maxima of kSections · kLanes parts of the row that do not overlap.

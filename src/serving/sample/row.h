@@ -32,6 +32,18 @@ double SumOfExp(std::span<const float> row, float peak);
 // Appends the tokens whose value is at least `least`, in their order.
 void AppendAtLeast(std::span<const float> row, float least, std::vector<model::TokenId>* tokens);
 
+// The sum of the weights (none is negative) that are at least `least` > 0, and their number;
+// `block_sums` those of each kRowBlock of them.
+struct Mass {
+  double sum = 0;
+  int64_t count = 0;
+};
+Mass MassAtLeast(std::span<const float> weights, float least, std::vector<double>* block_sums);
+
+// Appends those whose weight is at least `least` > 0 and less than `below`, in their order.
+void AppendBetween(std::span<const float> weights, float least, float below,
+                   std::vector<model::TokenId>* tokens);
+
 // The k largest, equals by the smaller token first; in the order of tokens, not of size.
 std::vector<model::TokenId> Largest(std::span<const float> row, int64_t k);
 

@@ -122,5 +122,38 @@ TEST(Row, AtLeastKeepsTheOrder) {
   EXPECT_EQ(tokens, right);
 }
 
+TEST(Row, WhatIsBetweenKeepsItsOrder) {
+  auto row = RandomRow(5, 1037, 20);
+  for (float& x : row) x = std::max(0.0f, x);
+  std::vector<TokenId> right;
+  for (size_t i = 0; i < row.size(); ++i) {
+    if (row[i] >= 1 && row[i] < 3) right.push_back(static_cast<TokenId>(i));
+  }
+  ASSERT_GT(right.size(), 10);
+  std::vector<TokenId> tokens;
+  AppendBetween(row, 1, 3, &tokens);
+  EXPECT_EQ(tokens, right);
+}
+
+TEST(Row, TheMassIsTheSumOfWhatWeighsEnough) {
+  for (const size_t size : {1, 15, 512, 1037, 50257}) {
+    auto row = RandomRow(6, size, 1000);
+    for (float& x : row) x = std::exp(-std::abs(x));
+    double sum = 0;
+    int64_t count = 0;
+    for (const float x : row) {
+      if (x < 0.25f) continue;
+      sum += x;
+      ++count;
+    }
+    std::vector<double> block_sums;
+    const Mass mass = MassAtLeast(row, 0.25f, &block_sums);
+    EXPECT_EQ(mass.count, count);
+    EXPECT_NEAR(mass.sum, sum, 1e-6 * std::max(sum, 1.0));
+    EXPECT_EQ(block_sums.size(), (size + kRowBlock - 1) / kRowBlock);
+    EXPECT_EQ(std::accumulate(block_sums.begin(), block_sums.end(), 0.0), mass.sum);
+  }
+}
+
 }  // namespace
 }  // namespace longrun::serving

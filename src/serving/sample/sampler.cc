@@ -28,6 +28,7 @@ struct Scratch {
   std::vector<float> logits;
   std::vector<float> weights;
   std::vector<double> block_sums;
+  std::vector<TokenId> between;
   std::vector<uint32_t> mask;
 };
 Scratch& ThreadScratch() {
@@ -44,73 +45,79 @@ double UniformOf(uint64_t seed, int64_t choice, int64_t place) {
   return static_cast<double>(h >> 11) * 0x1.0p-53;
 }
 
-struct Candidate {
-  TokenId token;
-  float weight;
-};
-
-bool Likelier(const Candidate& a, const Candidate& b) {
-  return a.weight != b.weight ? a.weight > b.weight : a.token < b.token;
-}
-
-double Sum(std::span<const Candidate> candidates) {
-  double sum = 0;
-  for (const Candidate& c : candidates) sum += c.weight;
-  return sum;
-}
-
-// Weights up to 1 fall into buckets by their highest bits, sixteen for each power of two.
-size_t BucketOf(float weight) { return std::bit_cast<uint32_t>(weight) >> 19; }
-const size_t kBuckets = BucketOf(1.0f) + 1;
-
-// Keeps the fewest, likeliest, whose weights sum to at least `mass` (Holtzman et al. 2020), in
-// their order. In linear time: first the bucket in which the last of them is, then its place there.
-void KeepNucleus(double mass, std::vector<Candidate>* candidates) {
-  std::vector<double> bucket_sums(kBuckets, 0);
-  for (const Candidate& c : *candidates) bucket_sums[BucketOf(c.weight)] += c.weight;
-  size_t bucket = kBuckets - 1;
-  while (bucket > 0 && bucket_sums[bucket] < mass) mass -= bucket_sums[bucket--];
-  std::vector<Candidate> ranked;
-  for (const Candidate& c : *candidates) {
-    if (BucketOf(c.weight) == bucket) ranked.push_back(c);
-  }
-  if (ranked.empty()) return;  // rounding: all together do not quite reach `mass`
-  auto begin = ranked.begin();
-  auto end = ranked.end();
-  while (end - begin > 1) {
-    const auto middle = begin + (end - begin) / 2;
-    std::nth_element(begin, middle, end, Likelier);
-    const double likelier = Sum({begin, middle});
-    if (likelier >= mass) {
-      end = middle;
+// Keeps the fewest, likeliest, whose weights sum to at least `mass` (Holtzman et al. 2020), equals
+// by their place: makes the weight of equals that are too many 0, returns the least that is kept.
+// The bits of weights are in the order of their values: halves what lies between one that leaves
+// too much and one that leaves too little, until few are left there.
+float KeepNucleus(double mass, std::span<float> weights, Scratch* scratch) {
+  constexpr int64_t kFew = 256;
+  uint32_t low = std::bit_cast<uint32_t>(std::numeric_limits<float>::min());
+  uint32_t high = std::bit_cast<uint32_t>(1.0f) + 1;  // none is as large
+  const auto mass_from = [&](uint32_t bits) {
+    return MassAtLeast(weights, std::bit_cast<float>(bits), &scratch->block_sums);
+  };
+  Mass more = mass_from(low), less;
+  if (more.sum < mass) return std::bit_cast<float>(low);  // rounding: all of them
+  while (high - low > 1 && more.count - less.count > kFew) {
+    const uint32_t middle = low + (high - low) / 2;
+    const Mass at = mass_from(middle);
+    if (at.sum >= mass) {
+      low = middle;
+      more = at;
     } else {
-      mass -= likelier;
-      begin = middle;
+      high = middle;
+      less = at;
     }
   }
-  const Candidate last = *begin;
-  std::erase_if(*candidates, [&](const Candidate& c) { return Likelier(last, c); });
-}
-
-TokenId Draw(std::span<const Candidate> candidates, double uniform) {
-  double left = uniform * Sum(candidates);
-  for (const Candidate& c : candidates) {
-    left -= c.weight;
-    if (left < 0) return c.token;
+  std::vector<TokenId>& between = scratch->between;
+  between.clear();
+  AppendBetween(weights, std::bit_cast<float>(low), std::bit_cast<float>(high), &between);
+  const auto weight_of = [&](TokenId at) -> float& { return weights[static_cast<size_t>(at)]; };
+  std::stable_sort(between.begin(), between.end(),
+                   [&](TokenId a, TokenId b) { return weight_of(a) > weight_of(b); });
+  float least = std::bit_cast<float>(low);
+  size_t kept = 0;
+  for (double sum = less.sum; kept < between.size() && (sum < mass || kept == 0); ++kept) {
+    least = weight_of(between[kept]);
+    sum += least;
   }
-  return candidates.back().token;  // rounding; each has a weight above 0
+  for (; kept < between.size() && weight_of(between[kept]) == least; ++kept) {
+    weight_of(between[kept]) = 0;
+  }
+  return least;
 }
 
-// The same over all tokens: first the block by its sum, then the token by the weights in it.
+// The block in whose part of the sum `*left` lies; takes from it what lies before.
+size_t BlockAt(const std::vector<double>& sums, double* left) {
+  size_t block = 0;
+  while (block + 1 < sums.size() && *left >= sums[block]) *left -= sums[block++];
+  return block * kRowBlock;
+}
+
+// The place, of those that weigh at least `least` > 0, at `uniform` of their sum: first the block,
+// then the place in it.
+size_t DrawAtLeast(std::span<const float> weights, float least, double uniform, Scratch* scratch) {
+  double left = uniform * MassAtLeast(weights, least, &scratch->block_sums).sum;
+  const size_t begin = BlockAt(scratch->block_sums, &left);
+  const size_t end = std::min<size_t>(begin + kRowBlock, weights.size());
+  size_t last = weights.size();
+  for (size_t i = begin; i < end; ++i) {
+    if (weights[i] < least) continue;
+    last = i;
+    left -= weights[i];
+    if (left < 0) return i;
+  }
+  if (last < weights.size()) return last;  // rounding
+  return static_cast<size_t>(std::max_element(weights.begin(), weights.end()) - weights.begin());
+}
+
+// The same of all tokens, whose weights are made twice for that block alone and never kept.
 TokenId DrawFromAll(std::span<const float> logits, const Peak& peak, float scale, double uniform,
                     Scratch* scratch) {
   double left = uniform * Weigh(logits, peak.value, scale, {}, &scratch->block_sums);
-  const std::vector<double>& sums = scratch->block_sums;
-  size_t block = 0;
-  while (block + 1 < sums.size() && left >= sums[block]) left -= sums[block++];
-  const size_t begin = block * kRowBlock;
+  const size_t begin = BlockAt(scratch->block_sums, &left);
   logits = logits.subspan(begin, std::min<size_t>(kRowBlock, logits.size() - begin));
-  scratch->weights.resize(kRowBlock);
+  scratch->weights.resize(std::max<size_t>(scratch->weights.size(), kRowBlock));
   Weigh(logits, peak.value, scale, scratch->weights, &scratch->block_sums);
   TokenId last = peak.token;  // where rounding led into a last block without weight
   for (size_t i = 0; i < logits.size(); ++i) {
@@ -124,24 +131,6 @@ TokenId DrawFromAll(std::span<const float> logits, const Peak& peak, float scale
 
 float ScaleOf(double temperature) {
   return static_cast<float>(std::clamp(1 / temperature, 1e-30, 1e30));  // -inf stays -inf
-}
-
-std::vector<Candidate> AtLeast(std::span<const float> weights, float least) {
-  std::vector<TokenId> tokens;
-  AppendAtLeast(weights, least, &tokens);
-  std::vector<Candidate> candidates;
-  for (const TokenId t : tokens) candidates.push_back({t, weights[static_cast<size_t>(t)]});
-  return candidates;
-}
-
-// A superset of the nucleus: the tokens over a threshold that is lowered until it is one.
-std::vector<Candidate> HeaviestUpTo(std::span<const float> weights, double mass) {
-  std::vector<Candidate> candidates;
-  for (const float least : {0x1p-6f, 0x1p-10f, 0x1p-15f, std::numeric_limits<float>::min()}) {
-    candidates = AtLeast(weights, least);
-    if (Sum(candidates) >= mass) break;
-  }
-  return candidates;
 }
 
 Logprobs LogprobsAt(std::span<const float> logits, const Peak& peak, TokenId token, int64_t top) {
@@ -196,23 +185,25 @@ struct Sampler::State {
     if (config.temperature == 0 || config.top_k == 1) return peak.token;
     const double uniform = UniformOf(config.seed, choice, place);
     const float scale = ScaleOf(config.temperature);
-    std::vector<Candidate> candidates;
-    double mass = 0;
-    if (config.top_k > 0 && config.top_k < static_cast<int64_t>(vocab_size)) {
-      candidates = Weighted(Largest(logits, config.top_k), logits, peak, scale, scratch);
-      mass = Sum(candidates);
-    } else if (config.top_p == 1 && config.min_p == 0) {
+    const bool some = config.top_k > 0 && config.top_k < static_cast<int64_t>(vocab_size);
+    if (!some && config.top_p == 1 && config.min_p == 0) {
       return DrawFromAll(logits, peak, scale, uniform, scratch);
-    } else {
-      scratch->weights.resize(vocab_size);
-      mass = Weigh(logits, peak.value, scale, scratch->weights, &scratch->block_sums);
-      candidates = config.top_p < 1 ? HeaviestUpTo(scratch->weights, config.top_p * mass)
-                                    : AtLeast(scratch->weights, static_cast<float>(config.min_p));
     }
-    if (config.top_p < 1) KeepNucleus(config.top_p * mass, &candidates);
-    const auto least = static_cast<float>(config.min_p);  // the likeliest weighs 1
-    std::erase_if(candidates, [&](const Candidate& c) { return c.weight < least; });
-    return Draw(candidates, uniform);
+    std::vector<TokenId> tokens;  // where they are not all
+    std::vector<float> row;
+    if (some) {
+      tokens = Largest(logits, config.top_k);
+      for (const TokenId t : tokens) row.push_back(logits[static_cast<size_t>(t)]);
+      logits = row;
+    }
+    scratch->weights.resize(std::max(scratch->weights.size(), logits.size()));
+    const std::span<float> weights = std::span(scratch->weights).first(logits.size());
+    const double mass = Weigh(logits, peak.value, scale, weights, &scratch->block_sums);
+    float least = std::numeric_limits<float>::min();
+    if (config.top_p < 1) least = KeepNucleus(config.top_p * mass, weights, scratch);
+    least = std::max(least, static_cast<float>(config.min_p));  // the likeliest weighs 1
+    const size_t at = DrawAtLeast(weights, least, uniform, scratch);
+    return some ? tokens[at] : static_cast<TokenId>(at);
   }
 
   // Gives the constraint the token, or where that refuses what its mask allowed, the next choice.
@@ -226,20 +217,6 @@ struct Sampler::State {
       token = Choose(logits, peak, scratch);
     }
     return token;
-  }
-
-  static std::vector<Candidate> Weighted(const std::vector<TokenId>& tokens,
-                                         std::span<const float> logits, const Peak& peak,
-                                         float scale, Scratch* scratch) {
-    std::vector<float> row;
-    for (const TokenId t : tokens) row.push_back(logits[static_cast<size_t>(t)]);
-    scratch->weights.resize(tokens.size());
-    Weigh(row, peak.value, scale, scratch->weights, &scratch->block_sums);
-    std::vector<Candidate> candidates;
-    for (size_t i = 0; i < tokens.size(); ++i) {
-      if (scratch->weights[i] > 0) candidates.push_back({tokens[i], scratch->weights[i]});
-    }
-    return candidates;
   }
 };
 

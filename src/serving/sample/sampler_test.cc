@@ -122,6 +122,11 @@ TEST(Sampler, DrawsFromManyTokensAsFromFew) {
 TEST(Sampler, EqualLogitsAreCutBySmallerTokens) {
   ExpectDistributed(Row(100, 1.0f), {.top_k = 7});
   ExpectDistributed(Row(100, 1.0f), {.top_p = 0.075});  // eight of them
+  ExpectDistributed(Row(2000, 1.0f), {.top_p = 0.3});
+  Row levels = RandomRow(4, 3000, 1);
+  for (float& x : levels) x = std::round(x);
+  ExpectDistributed(levels, {.top_p = 0.8}, 50'000);
+  ExpectDistributed(levels, {.top_k = 1000, .top_p = 0.8}, 50'000);
 }
 
 TEST(Sampler, ConsecutiveTokensAndChoicesAreIndependent) {
