@@ -173,7 +173,7 @@ inline float Int8Scale(const float* row, int64_t dim, float* scale) {
     top = top < size ? size : top;
   }
   *scale = top / 127.0f;
-  return top > 0 ? 127.0f / top : 0.0f;
+  return ToInt8(top);
 }
 
 inline void StoreElement(float* to, float value, float) { *to = value; }

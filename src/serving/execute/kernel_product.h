@@ -288,7 +288,7 @@ void PackPanel(WeightType type, const float* columns, int64_t k, std::byte* to, 
         top = top < size ? size : top;
       }
       scales[c] = top / 127.0f;
-      const float inverse = top > 0 ? 127.0f / top : 0.0f;
+      const float inverse = ToInt8(top);
       auto* out = reinterpret_cast<uint8_t*>(to);
       for (int64_t i = 0; i < k; ++i) {
         const int value = static_cast<int>(__builtin_rintf(column[i] * inverse));

@@ -60,6 +60,10 @@ inline void StoreBf16(Bf16* to, Vec v) {
 #endif
 }
 
+// What a row or column whose largest size is `top` is multiplied by to become int8. All is zero
+// where the inverse would be beyond f32.
+inline float ToInt8(float top) { return top > 0x1p-120f ? 127.0f / top : 0.0f; }
+
 // Lane i of the result is lane i ^ kBy of v.
 template <int kBy>
 inline Vec Swap(Vec v) {
