@@ -14,8 +14,7 @@ import random
 import re
 import shutil
 import signal
-import socket
-import struct
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -23,19 +22,17 @@ import threading
 import time
 import unittest
 
+from clients import CONTEXT, PATIENCE, Client, Gone
+
 BIN = pathlib.Path(os.environ["LONGRUN_BIN"])
 SOURCE = pathlib.Path(os.environ["LONGRUN_SOURCE"])
 ROUNDS = int(os.environ.get("LONGRUN_TEST_ROUNDS", "1"))
-PATIENCE = 120
 CLIENTS = 12
 REQUESTS = 8  # of each client, before those that meet the end
-CONTEXT = 256
 # The one that has numpy, whatever runs the tests.
 PYTHON = "/usr/bin/python3" if pathlib.Path("/usr/bin/python3").exists() else sys.executable
 SANITIZER = re.compile(r"Sanitizer|runtime error:")
 KEYS = ("sk-of-the-one", "sk-of-the-two")
-SCHEMA = {"type": "object", "additionalProperties": False, "required": ["a", "b"], "properties": {
-    "a": {"enum": ["x", "é"]}, "b": {"type": "array", "maxItems": 2, "items": {"type": "boolean"}}}}
 
 
 class Server:
@@ -60,181 +57,6 @@ class Server:
         self.child.wait()
         self.child.stdout.close()
         self.errors.close()
-
-
-class Gone(Exception):
-    """The server closed the connection before it began to answer."""
-
-
-class Client:
-    """Has a connection of its own. A refusal is an answer; an answer cut short is a failure."""
-
-    def __init__(self, port, key, seed):
-        self.port, self.key, self.random = port, key, random.Random(seed)
-        self.http = http.client.HTTPConnection("127.0.0.1", port, PATIENCE)
-
-    def answer_to(self, path, body):
-        self.http.request("GET" if body is None else "POST", path,
-                          None if body is None else json.dumps(body),
-                          {"Content-Type": "application/json",
-                           "Authorization": f"Bearer {self.key}"})
-        return self.http.getresponse()
-
-    def ask(self, path, body=None):
-        """The status and the body, read as JSON where it is."""
-        try:
-            answer = self.answer_to(path, body)
-        except ConnectionError:  # it rested for long, perhaps, while others were used
-            self.http.close()
-            try:
-                answer = self.answer_to(path, body)
-            except ConnectionError as error:
-                raise Gone from error
-        text = answer.read().decode()
-        is_json = answer.headers["Content-Type"].startswith("application/json")
-        return answer.status, json.loads(text) if is_json else text
-
-    def fields(self, **more):
-        prompt = [self.random.randrange(500) for _ in range(self.random.choice((1, 17, 90, 180)))]
-        return {"model": "little", "prompt": prompt, "max_tokens": self.random.randrange(1, 60),
-                "ignore_eos": True, **more}
-
-    def raw(self, body, receive_bytes=None, cut=None):
-        """A socket of its own on which the request was sent, or the first `cut` bytes of it."""
-        text = json.dumps(body).encode()
-        sock = socket.socket()
-        if receive_bytes:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-        sock.settimeout(PATIENCE)
-        try:
-            sock.connect(("127.0.0.1", self.port))
-        except ConnectionError as error:
-            sock.close()
-            raise Gone from error
-        request = (f"POST /v1/completions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {self.key}"
-                   f"\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
-                   ).encode() + text
-        sock.sendall(request[:cut])
-        return sock
-
-    # Each kind of request. What it returns is checked against the rest.
-
-    def greedy(self):
-        body = {"model": "little", "prompt": [7, 8, 9] * 20, "max_tokens": 30, "temperature": 0,
-                "ignore_eos": True}
-        status, answer = self.ask("/v1/completions", body)
-        return ("greedy", answer["choices"][0]["text"]) if status == 200 else (status, answer)
-
-    def sampled(self):
-        return self.ask("/v1/completions", self.fields(
-            n=self.random.randrange(1, 4), logprobs=2, seed=self.random.randrange(9),
-            stop=["zz", "\n\n"], presence_penalty=0.5, echo=True))
-
-    def stream(self):
-        body = self.fields(stream=True, stream_options={"include_usage": True})
-        status, text = self.ask("/v1/completions", body)
-        if status != 200:
-            return status, text
-        events = [event.removeprefix("data: ") for event in text.split("\n\n") if event]
-        assert events[-1] == "[DONE]", events[-1]
-        told = [json.loads(event) for event in events[:-1]]
-        if any("error" in event for event in told):
-            return 500, told[-1]
-        assert told[-1]["usage"]["completion_tokens"] == body["max_tokens"], told[-1]
-        return 200, told
-
-    def leave_a_stream(self):
-        with self.raw(self.fields(max_tokens=CONTEXT, n=2, stream=True)) as sock:
-            for _ in range(self.random.randrange(3)):
-                sock.recv(self.random.randrange(1, 2000))
-            if self.random.random() < 0.5:  # a reset, not an end
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        return 200, None
-
-    def read_slowly(self):
-        try:
-            return self.heard_slowly()
-        except ConnectionError as error:  # too slow for the end of a server
-            raise Gone from error
-
-    def heard_slowly(self):
-        heard = b""
-        with self.raw(self.fields(prompt=[1], max_tokens=80, stream=True), receive_bytes=1 << 12) \
-                as sock:
-            while not heard.endswith(b"0\r\n\r\n") and (part := sock.recv(97)):
-                heard += part
-                if self.random.random() < 0.05:
-                    time.sleep(0.01)
-                if not heard.startswith(b"HTTP/1.1 200") and len(heard) > 13:
-                    return int(heard[9:12]), {"error": {}}
-        if not heard:
-            raise Gone
-        assert b"data: [DONE]" in heard, heard[-300:]
-        return 200, None
-
-    def leave_in_a_request(self):
-        with self.raw(self.fields(), cut=self.random.randrange(1, 200)):
-            pass
-        return 200, None
-
-    def schema(self):
-        status, answer = self.ask("/v1/chat/completions", {
-            "model": "little", "max_tokens": 100,
-            "messages": [{"role": "user", "content": self.random.choice(("a", "é" * 20))}],
-            "response_format": {"type": "json_schema",
-                                "json_schema": {"name": "s", "schema": SCHEMA}}})
-        if status == 200 and answer["choices"][0]["finish_reason"] == "stop":
-            said = json.loads(answer["choices"][0]["message"]["content"])
-            assert set(said) == {"a", "b"} and said["a"] in ("x", "é"), said
-        return status, answer
-
-    def embed(self):
-        status, answer = self.ask("/v1/embeddings", {
-            "model": "little", "input": ["a", "b" * self.random.randrange(1, 40), "é"],
-            "encoding_format": self.random.choice(("float", "base64"))})
-        if status == 200:
-            assert len(answer["data"]) == 3
-        return status, answer
-
-    def tokens(self):
-        text = "never trust " * self.random.randrange(1, 30)
-        status, answer = self.ask("/tokenize", {"model": "little", "prompt": text})
-        if status != 200:
-            return status, answer
-        status, answer = self.ask("/detokenize", {"model": "little", "tokens": answer["tokens"]})
-        if status == 200:
-            assert answer["prompt"] == text
-        return status, answer
-
-    def judge(self):
-        status, answer = self.ask("/v1/completions", self.fields(max_tokens=2))
-        if status != 200:
-            return status, answer
-        return self.ask("/v1/feedback", {"completion_id": answer["id"], "rating": 1})
-
-    def look(self):
-        status, page = self.ask(self.random.choice(("/metrics", "/v1/models", "/version")))
-        assert status == 200 and page
-        return status, page
-
-    def wrong(self):
-        status, answer = self.ask("/v1/completions", self.random.choice((
-            self.fields(model="other"), self.fields(temperature=9), {"model": "little"},
-            self.fields(prompt=[10 ** 9]), self.fields(prompt=[1] * 9999))))
-        assert status in (400, 404, 422, 429, 503), (status, answer)
-        return status, answer
-
-    def anything(self):
-        """(kind, status, answer)"""
-        ask = self.random.choice((self.greedy, self.greedy, self.sampled, self.stream, self.stream,
-                                  self.leave_a_stream, self.read_slowly, self.leave_in_a_request,
-                                  self.schema, self.embed, self.tokens, self.judge, self.look,
-                                  self.wrong))
-        status, answer = ask()
-        if isinstance(status, int) and status >= 400:
-            assert "error" in answer, answer
-            assert status in (400, 404, 422, 429, 500, 503), (ask.__name__, status, answer)
-        return ask.__name__, status, answer
 
 
 class Load(unittest.TestCase):
@@ -276,10 +98,21 @@ class Load(unittest.TestCase):
             with self.subTest(round=round_, flags=flags):
                 self.load(round_, flags)
 
-    def load(self, round_, flags):
+    def test_clients_of_every_kind_at_once_over_tls(self):
+        paths = [self.folder / "certificate.pem", self.folder / "key.pem"]
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=a",
+                        "-out", paths[0], "-keyout", paths[1]], check=True, capture_output=True)
+        tls = ssl.create_default_context(cafile=paths[0])
+        tls.check_hostname = False
+        for round_ in range(ROUNDS):
+            with self.subTest(round=round_):
+                self.load(round_, ("--tls-certificate", *paths[:1], "--tls-key", *paths[1:]), tls)
+
+    def load(self, round_, flags, tls=None):
         server = self.start("--api-keys", self.tenants(), "--memory", self.few_blocks(*flags),
                             "--max-wait", "10m", "--drain", "2m", *flags)
-        clients = [Client(server.port, KEYS[i % 2], 1000 * round_ + i) for i in range(CLIENTS)]
+        clients = [Client(server.port, KEYS[i % 2], 1000 * round_ + i, tls) for i in range(CLIENTS)]
         told_to_stop = threading.Event()
         begun = threading.Semaphore(0)
 
