@@ -34,11 +34,22 @@ struct SamplingConfig {
   absl::Status Validate(int64_t vocab_size) const;
 };
 
+// How calls of tools are written: `before` {"name": "f", ARGUMENTS: {…}} `between` {…} … `after`.
+struct CallSyntax {
+  std::string before, between, after;
+  std::string arguments_key;  // "arguments"
+  int64_t most = 1;           // calls; at least one is written
+};
+
 // What the generated text must be.
-enum class FormatKind { kText, kJsonObject, kJsonSchema };
+enum class FormatKind { kText, kJsonObject, kJsonSchema, kToolCalls };
 struct Format {
   FormatKind kind = FormatKind::kText;
-  std::string json_schema;  // for kJsonSchema: the schema, as JSON
+  // For kJsonSchema the schema; for kToolCalls {"$defs": {…}} with each tool's name and the schema
+  // of its arguments, whose references begin with "#/$defs/NAME".
+  std::string json_schema;
+  CallSyntax calls;           // for kToolCalls
+  std::vector<TokenId> ends;  // tokens that may end the text beside the end of text
 };
 
 struct GenerationRequest {
@@ -53,6 +64,7 @@ struct GenerationRequest {
   std::vector<std::string> stop;     // ends the text where one appears; not part of it
   std::vector<TokenId> stop_tokens;  // the same, of tokens
   bool ignore_end_of_text = false;   // goes on past it, for benchmarks
+  std::vector<TokenId> shown;        // special tokens that do have a text, their own
   bool prompt_logprobs = false;      // completions with echo
   bool embedding = false;  // nothing is generated: the mean of the last layer's normed states
 };

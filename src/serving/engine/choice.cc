@@ -12,7 +12,7 @@ void BeginChoice(Sequence* s, const model::Tokenizer& tokenizer, int64_t vocab_s
   const Constraint* constraint = progress.submission.constraint.get();
   s->sampler.emplace(request.sampling, s->choice, vocab_size, request.prompt,
                      constraint != nullptr ? constraint->Start() : nullptr);
-  s->text.emplace(tokenizer, request.stop);
+  s->text.emplace(tokenizer, request.stop, request.shown);
 }
 
 namespace {

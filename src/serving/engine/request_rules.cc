@@ -41,7 +41,7 @@ absl::Status CheckRequest(const GenerationRequest& r, const EngineConfig& config
     return Refuse("n is ", r.choices, ": from 1 to ", config.max_sequences, " is possible");
   }
   if (r.embedding && r.choices != 1) return Refuse("an embedding has one choice, not ", r.choices);
-  for (const std::vector<TokenId>* tokens : {&r.prompt, &r.stop_tokens}) {
+  for (const std::vector<TokenId>* tokens : {&r.prompt, &r.stop_tokens, &r.shown}) {
     for (const TokenId token : *tokens) {
       if (token < 0 || token >= vocab_size) {
         return Refuse("token ", token, " is not in the vocabulary of ", vocab_size);

@@ -24,11 +24,13 @@ class GrammarConstraint final : public Constraint,
  public:
   // `share` holds what Hold says of `held_bytes`, the grammar's.
   GrammarConstraint(const model::Tokenizer& tokenizer, std::shared_ptr<const TokenTree> tokens,
-                    std::shared_ptr<const Grammar> grammar, int64_t held_bytes,
-                    std::shared_ptr<FairAccount> account, std::unique_ptr<FairShare> share)
+                    std::shared_ptr<const Grammar> grammar, std::vector<TokenId> ends,
+                    int64_t held_bytes, std::shared_ptr<FairAccount> account,
+                    std::unique_ptr<FairShare> share)
       : tokenizer_(tokenizer),
         tokens_(std::move(tokens)),
         grammar_(std::move(grammar)),
+        ends_(std::move(ends)),
         held_bytes_(held_bytes),
         account_(std::move(account)),
         share_(std::move(share)) {}
@@ -48,6 +50,7 @@ class GrammarConstraint final : public Constraint,
   const model::Tokenizer& tokenizer_;
   const std::shared_ptr<const TokenTree> tokens_;
   const std::shared_ptr<const Grammar> grammar_;
+  const std::vector<TokenId> ends_;
   const int64_t held_bytes_;
   const std::shared_ptr<FairAccount> account_;  // of share_
 
@@ -79,21 +82,26 @@ class GrammarState final : public ConstraintState {
 
   void Mask(std::span<uint32_t> mask) override {
     std::fill(mask.begin(), mask.end(), 0);
-    const std::optional<TokenId> end = constraint_->tokenizer_.end_of_text();
     const std::lock_guard lock(constraint_->mutex_);
     if (!ended_) {
       const std::vector<uint32_t>& allowed = machine().Mask(place_);
       std::copy_n(allowed.begin(), std::min(allowed.size(), mask.size()), mask.begin());
       constraint_->Settle();
     }
-    if (end.has_value() && MayEnd()) mask[static_cast<size_t>(*end) / 32] |= 1u << (*end % 32);
+    if (!MayEnd()) return;
+    for (const TokenId end : constraint_->ends_) {
+      if (static_cast<size_t>(end) / 32 < mask.size())
+        mask[static_cast<size_t>(end) / 32] |= 1u << (end % 32);
+    }
   }
 
   bool Accept(TokenId token) override {
     const model::Tokenizer& tokenizer = constraint_->tokenizer_;
     if (token < 0 || token >= tokenizer.vocab_size() || ended_) return false;
     const std::lock_guard lock(constraint_->mutex_);
-    if (token == tokenizer.end_of_text()) return ended_ = MayEnd();
+    const std::vector<TokenId>& ends = constraint_->ends_;
+    const bool is_end = std::find(ends.begin(), ends.end(), token) != ends.end();
+    if (is_end && MayEnd()) return ended_ = true;
     if (tokenizer.IsSpecial(token)) return false;
     Machine::Place place = place_;
     for (const char c : tokenizer.TokenBytes(token)) {
@@ -174,14 +182,19 @@ class GrammarCompiler final : public ConstraintCompiler {
     if (!GrammarConstraint::Hold(share.get(), 0, 0)) return TooMuch(*party);
     std::shared_ptr<const Grammar> grammar = object_;
     int64_t bytes = 0;
-    if (format.kind == FormatKind::kJsonSchema) {
-      LR_ASSIGN_OR_RETURN(Grammar compiled, CompileSchema(format.json_schema));
+    if (format.kind != FormatKind::kJsonObject) {
+      LR_ASSIGN_OR_RETURN(Grammar compiled, format.kind == FormatKind::kToolCalls
+                                                ? CompileCalls(format.json_schema, format.calls)
+                                                : CompileSchema(format.json_schema));
       bytes = compiled.bytes();
       grammar = std::make_shared<const Grammar>(std::move(compiled));
       if (!GrammarConstraint::Hold(share.get(), bytes, 0)) return TooMuch(*party);
     }
-    return std::make_shared<const GrammarConstraint>(tokenizer_, tokens_, std::move(grammar), bytes,
-                                                     account_, std::move(share));
+    std::vector<TokenId> ends = format.ends;
+    if (const auto end = tokenizer_.end_of_text()) ends.push_back(*end);
+    return std::make_shared<const GrammarConstraint>(tokenizer_, tokens_, std::move(grammar),
+                                                     std::move(ends), bytes, account_,
+                                                     std::move(share));
   }
 
   int64_t bytes() const override { return account_->bytes(); }

@@ -54,8 +54,53 @@ class Compiler {
  public:
   explicit Compiler(const Schema& root) : merger_(root), json_(&builder_) {}
 
-  absl::StatusOr<Grammar> Compile() {
-    const RuleId root = RuleOf("#");
+  absl::StatusOr<Grammar> Compile() { return Finish(RuleOf("#")); }
+
+  // Calls of the tools whose schemas stand in $defs.
+  absl::StatusOr<Grammar> CompileCalls(const std::vector<std::string>& names,
+                                       const CallSyntax& syntax) {
+    const auto root = builder_.NewRule();
+    const auto call = builder_.NewRule();
+    Call(names, syntax.arguments_key, call);
+    StateId at = builder_.Literal(root.start, syntax.before);
+    for (int64_t n = 0; n < syntax.most && !builder_.full(); ++n) {
+      const StateId after = builder_.NewState();
+      builder_.Call(at, call.id, after);
+      builder_.Literal(after, syntax.after, root.end);
+      at = builder_.Literal(after, syntax.between);
+    }
+    return Finish(root.id);
+  }
+
+ private:
+  // Names that begin alike share their states, so that all tools are one place to be at.
+  void Call(const std::vector<std::string>& names, const std::string& arguments_key,
+            const GrammarBuilder::Rule& rule) {
+    const auto after_space = [this](StateId from) {
+      const StateId to = builder_.NewState();
+      json_.Space(from, to);
+      return to;
+    };
+    const StateId open = after_space(builder_.Literal(rule.start, "{"));
+    const StateId name = builder_.Literal(after_space(builder_.Literal(open, "\"name\":")), "\"");
+    const StateId last = builder_.NewState(), close = builder_.NewState();
+    json_.Space(last, close);
+    builder_.Literal(close, "}", rule.end);
+    std::map<std::string, StateId> after = {{"", name}};
+    for (const std::string& tool : names) {
+      StateId at = name;
+      for (size_t n = 1; n <= tool.size() && !builder_.full(); ++n) {
+        const auto [it, is_new] = after.try_emplace(tool.substr(0, n), 0);
+        if (is_new) it->second = builder_.Literal(at, tool.substr(n - 1, 1));
+        at = it->second;
+      }
+      at = after_space(builder_.Literal(at, "\","));
+      at = after_space(builder_.Literal(at, Schema(arguments_key).dump() + ":"));
+      builder_.Call(at, RuleOf(Beneath("#/$defs", tool)), last);
+    }
+  }
+
+  absl::StatusOr<Grammar> Finish(RuleId root) {
     while (!pending_.empty()) {
       const auto [ref, rule] = pending_.back();
       pending_.pop_back();
@@ -69,7 +114,6 @@ class Compiler {
     return grammar;
   }
 
- private:
   RuleId RuleOf(const std::string& ref) {
     const auto [it, is_new] = rules_.try_emplace(ref);
     if (is_new) {
@@ -351,19 +395,32 @@ class Compiler {
   int parts_ = 0;
 };
 
-}  // namespace
-
-absl::StatusOr<Grammar> CompileSchema(std::string_view text) {
+template <class Compile>
+absl::StatusOr<Grammar> CompileText(std::string_view text, Compile compile) {
   if (text.size() > kMostBytes) {
     return absl::InvalidArgumentError(
         fmt::format("the schema has {} bytes; at most {} work", text.size(), kMostBytes));
   }
   LR_ASSIGN_OR_RETURN(const Schema schema, model::ParseStrictOrderedJson(text, "the schema"));
   try {
-    return Compiler(schema).Compile();
+    return compile(schema);
   } catch (const Schema::exception& e) {  // a keyword's value of another type than it must be
     return absl::InvalidArgumentError(fmt::format("the schema: {}", e.what()));
   }
+}
+
+}  // namespace
+
+absl::StatusOr<Grammar> CompileSchema(std::string_view text) {
+  return CompileText(text, [](const Schema& schema) { return Compiler(schema).Compile(); });
+}
+
+absl::StatusOr<Grammar> CompileCalls(std::string_view text, const CallSyntax& syntax) {
+  return CompileText(text, [&](const Schema& schemas) {
+    std::vector<std::string> names;
+    for (const auto& [name, parameters] : schemas.at("$defs").items()) names.push_back(name);
+    return Compiler(schemas).CompileCalls(names, syntax);
+  });
 }
 
 Grammar ObjectGrammar() {

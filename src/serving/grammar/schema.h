@@ -11,12 +11,15 @@
 
 #include "base/status.h"
 #include "serving/grammar/grammar.h"
+#include "serving/request.h"
 
 namespace longrun::serving {
 
 // InvalidArgument names the place as a JSON pointer ("#/properties/a/not: …"). Time and memory are
 // bounded, whatever the schema: it has at most 64 KiB, 10,000 parts and 50,000 states.
 absl::StatusOr<Grammar> CompileSchema(std::string_view schema);
+// Calls of tools: `schemas` as Format has them, within the same bounds.
+absl::StatusOr<Grammar> CompileCalls(std::string_view schemas, const CallSyntax& syntax);
 
 // Any JSON object.
 Grammar ObjectGrammar();

@@ -82,9 +82,6 @@ absl::StatusOr<const Schema*> SchemaMerger::Resolve(const std::string& ref,
 }
 
 absl::StatusOr<Schema> SchemaMerger::Flatten(const Schema& schema, const std::string& where) {
-  if (++merges_ > kMostMerges) {
-    return Refuse(where, "more than {} merges of allOf, $ref and anyOf", kMostMerges);
-  }
   if (!schema.is_object()) return schema;
   const bool only_ref =
       schema.contains("$ref") && !schema.contains("allOf") &&
@@ -92,6 +89,7 @@ absl::StatusOr<Schema> SchemaMerger::Flatten(const Schema& schema, const std::st
         return item.key() == "$ref" || IsAnnotation(item.key());
       });
   if (only_ref || !HasOneOf(schema, {"$ref", "allOf"})) return schema;
+  LR_RETURN_IF_ERROR(CountOne(where));
   Schema merged = schema;
   merged.erase("$ref");
   merged.erase("allOf");
@@ -108,6 +106,11 @@ absl::StatusOr<Schema> SchemaMerger::Flatten(const Schema& schema, const std::st
   return merged;
 }
 
+absl::Status SchemaMerger::CountOne(const std::string& where) {
+  if (++merges_ <= kMostMerges) return absl::OkStatus();
+  return Refuse(where, "more than {} merges of allOf, $ref and anyOf", kMostMerges);
+}
+
 absl::Status SchemaMerger::Charge(const Schema& a, const Schema& b, const std::string& where) {
   work_ += ValuesIn(a) + ValuesIn(b) + PropertiesOf(a) * PropertiesOf(b) / kNamesInOne;
   if (work_ <= kMostWork) return absl::OkStatus();
@@ -122,6 +125,7 @@ absl::StatusOr<Schema> SchemaMerger::Merge(const Schema& a, const Schema& b,
   Schema part = b;
   // A part that is a mere $ref becomes what it refers to.
   while (part.is_object() && part.contains("$ref")) {
+    LR_RETURN_IF_ERROR(CountOne(where));
     LR_ASSIGN_OR_RETURN(part, Flatten(part, where));
     if (!part.is_object() || !part.contains("$ref")) break;
     LR_ASSIGN_OR_RETURN(const Schema* target, Resolve(part["$ref"].get<std::string>(), where));

@@ -26,6 +26,7 @@ class SchemaMerger {
   absl::StatusOr<Schema> Merge(const Schema& a, const Schema& b, const std::string& where);
 
  private:
+  absl::Status CountOne(const std::string& where);
   absl::Status Charge(const Schema& a, const Schema& b, const std::string& where);
   absl::Status MergeKeyword(const std::string& keyword, const Schema& theirs,
                             const std::string& where, Schema* into);

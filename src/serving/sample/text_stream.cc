@@ -11,8 +11,9 @@ bool TextStream::Stop::Take(char next) {
   return matched == text.size();
 }
 
-TextStream::TextStream(const model::Tokenizer& tokenizer, std::vector<std::string> stop)
-    : tokenizer_(&tokenizer) {
+TextStream::TextStream(const model::Tokenizer& tokenizer, std::vector<std::string> stop,
+                       std::vector<model::TokenId> shown)
+    : tokenizer_(&tokenizer), shown_specials_(std::move(shown)) {
   for (std::string& text : stop) {
     if (text.empty()) continue;
     Stop made;
@@ -51,7 +52,9 @@ TextStream::Piece TextStream::Show(const std::string& text) {
 
 TextStream::Piece TextStream::Push(model::TokenId token) {
   if (stopped_) return {"", true};
-  if (tokenizer_->IsSpecial(token)) return {};
+  if (tokenizer_->IsSpecial(token) &&
+      std::find(shown_specials_.begin(), shown_specials_.end(), token) == shown_specials_.end())
+    return {};
   return Show(utf8_.Push(tokenizer_->TokenBytes(token)));
 }
 

@@ -13,8 +13,10 @@ namespace longrun::serving {
 
 class TextStream {
  public:
-  // The tokenizer outlives it. Special tokens have no text; empty stop strings stop nothing.
-  TextStream(const model::Tokenizer& tokenizer, std::vector<std::string> stop);
+  // The tokenizer outlives it. Special tokens have no text but those `shown`; empty stop strings
+  // stop nothing.
+  TextStream(const model::Tokenizer& tokenizer, std::vector<std::string> stop,
+             std::vector<model::TokenId> shown = {});
 
   struct Piece {
     std::string text;      // valid UTF-8; bytes that cannot become a character are U+FFFD
@@ -36,6 +38,7 @@ class TextStream {
 
   const model::Tokenizer* tokenizer_;
   std::vector<Stop> stops_;
+  std::vector<model::TokenId> shown_specials_;
   model::Utf8Stream utf8_;
   // From `shown_` on not yet shown: it may become a stop string.
   std::string held_;
