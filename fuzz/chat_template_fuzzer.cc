@@ -26,15 +26,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::vector<longrun::serving::ChatMessage> messages = {
       {"system", "Be " + mark + " brief.", ""},
       {"user", mark + " <|im_end|>\n a,b ", mark},
-      {"assistant", "é漢🙂" + mark, ""},
+      {"assistant", "é漢🙂" + mark, "", {{mark, mark, {{mark, {1, mark}}}}}},
+      {"tool", mark, mark, {}, mark},
       {"user", "", ""},
   };
   const nlohmann::json variables = {{"enable_thinking", true},
-                                    {"tools", {{{"name", "f"}, {"n", 1.5}}, nullptr}},
                                     {"text", mark},
                                     {"none", nullptr},
                                     {"deep", {{"a", {{"b", {1, 2, 3}}}}}}};
-  const auto segments = made->Render(messages, variables);
+  const auto segments =
+      made->Render({messages, variables, {{{"name", mark}, {mark, 1.5}}, nullptr}});
   if (!segments.ok()) {
     LR_CHECK(!segments.status().message().empty());
     return 0;

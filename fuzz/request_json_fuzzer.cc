@@ -9,6 +9,7 @@
 #include "model/utf8.h"
 #include "serving/openai/api_error.h"
 #include "serving/openai/requests.h"
+#include "serving/openai/tool_format.h"
 
 namespace {
 
@@ -49,6 +50,19 @@ void CheckFields(const GenerationFields& fields, const RequestLimits& limits) {
   }
 }
 
+void CheckTools(const longrun::serving::ToolFields& tools, const RequestLimits& limits) {
+  LR_CHECK_LE(static_cast<int64_t>(tools.tools.size()), limits.tools);
+  LR_CHECK_EQ(tools.tools.size(), tools.names.size());
+  if (!tools.any()) return;
+  for (const auto format :
+       {longrun::serving::ToolFormat::kHermes, longrun::serving::ToolFormat::kLlama3,
+        longrun::serving::ToolFormat::kMistral}) {
+    const auto confined = longrun::serving::CallsAlone(format, tools, limits.calls);
+    const auto schemas = nlohmann::json::parse(confined.json_schema);
+    LR_CHECK_EQ(schemas.at("$defs").size(), tools.forced.empty() ? tools.tools.size() : 1);
+  }
+}
+
 void CheckPrompts(const std::vector<Prompt>& prompts, int64_t most) {
   LR_CHECK(!prompts.empty() && static_cast<int64_t>(prompts.size()) <= most);
   for (const Prompt& prompt : prompts) {
@@ -76,6 +90,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (fields.ok()) {
       CheckFields(request.fields, limits);
       LR_CHECK(!request.messages.empty());
+      CheckTools(request.tools, limits);
     }
   } else if (data[0] == 'e') {
     const auto request = ReadEmbeddingRequest(limits, kVocabulary, &fields);

@@ -86,8 +86,9 @@ absl::StatusOr<json> ReadObjectIfThere(const std::string& path, int64_t limit_by
 }
 
 absl::StatusOr<nlohmann::ordered_json> ParseStrictOrderedJson(std::string_view text,
-                                                              const std::string& name) {
-  return ParseStrict<nlohmann::ordered_json>(text, name, {});
+                                                              const std::string& name,
+                                                              const JsonBounds& bounds) {
+  return ParseStrict<nlohmann::ordered_json>(text, name, bounds);
 }
 
 }  // namespace longrun::model

@@ -29,6 +29,7 @@ absl::StatusOr<nlohmann::json> ReadObjectIfThere(const std::string& path, int64_
 
 // The first, with the keys of each object in their order.
 absl::StatusOr<nlohmann::ordered_json> ParseStrictOrderedJson(std::string_view text,
-                                                              const std::string& name);
+                                                              const std::string& name,
+                                                              const JsonBounds& bounds = {});
 
 }  // namespace longrun::model

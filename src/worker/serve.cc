@@ -256,6 +256,10 @@ absl::Status Serve(const ServeOptions& options) {
   LR_ASSIGN_OR_RETURN(const model::Tokenizer tokenizer, model::LoadTokenizer(options.model_dir));
   LR_ASSIGN_OR_RETURN(const ModelTokens tokens, ReadModelTokens(options.model_dir, tokenizer));
   LR_ASSIGN_OR_RETURN(ChatTemplate chat, TemplateOf(options));
+  std::optional<ToolFormat> tool_format;
+  if (options.tool_format != "auto") {
+    LR_ASSIGN_OR_RETURN(tool_format, ParseToolFormat(options.tool_format));
+  }
   std::vector<Tenant> tenants;
   if (!options.api_keys.empty()) {
     LR_ASSIGN_OR_RETURN(tenants, ReadTenants(options.api_keys));
@@ -305,6 +309,7 @@ absl::Status Serve(const ServeOptions& options) {
   config.begin_tokens = tokens.begin;
   config.stop_tokens = tokens.stop;
   config.tenants = std::move(tenants);
+  config.tool_format = tool_format;
   config.peak = peak;
   config.http_connections = [listening] {
     const net::Server* const server = *listening;

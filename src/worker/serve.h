@@ -31,10 +31,11 @@ struct ServeOptions {
   Duration max_wait = Duration::Seconds(30);
   Duration drain = Duration::Seconds(30);
 
-  std::string api_keys;          // file of tenants; "": anybody may ask
-  std::string certificate, key;  // PEM files; both or neither
-  std::string chat_template;     // a built-in name or a file; "": the model's own
-  std::string feedback_dir;      // "": MODEL_DIR/feedback
+  std::string api_keys;              // file of tenants; "": anybody may ask
+  std::string certificate, key;      // PEM files; both or neither
+  std::string chat_template;         // a built-in name or a file; "": the model's own
+  std::string tool_format = "auto";  // of calls in answers: tool_format.h; auto: by the template
+  std::string feedback_dir;          // "": MODEL_DIR/feedback
 
   bool plan_only = false;
   bool json = false;

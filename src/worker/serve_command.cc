@@ -51,6 +51,11 @@ void AddModel(CLI::App* app, ServeOptions* o) {
       ->capture_default_str();
   app->add_option("--chat-template", o->chat_template,
                   "chatml, llama2, llama3, plain or a Jinja file (the model's own)");
+  app->add_option("--tool-format", o->tool_format,
+                  "How the model calls tools: hermes, llama3, mistral, none, or auto (as its chat "
+                  "template has it)")
+      ->check(CLI::IsMember({"auto", "hermes", "llama3", "mistral", "none"}))
+      ->capture_default_str();
   app->add_option("--threads", o->threads, "That compute (one for each core)")
       ->check(CLI::Range(1, 1024));
 }

@@ -41,6 +41,7 @@ TEST(ServeMemory, EachPartFollowsItsBound) {
             1000 * 50e3);
   EXPECT_GT(more([](ProcessMemory& p) { p.listen.body_bytes *= 2; }), 3 * 16e6);
   EXPECT_GT(more([](ProcessMemory& p) { p.limits.values *= 2; }), 3 * 16e6);
+  EXPECT_GT(more([](ProcessMemory& p) { p.limits.tool_values *= 2; }), 3 * 5e6);
   EXPECT_GT(more([](ProcessMemory& p) { p.text_bytes += 1'000'000; }), 3 * 4e6);
   EXPECT_GT(more([](ProcessMemory& p) { p.engine.max_waiting *= 2; }), 20e6);
   EXPECT_GT(more([](ProcessMemory& p) { p.threads += 1; }), 1e6);

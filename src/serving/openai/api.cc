@@ -55,6 +55,7 @@ Api::State::State(ApiConfig given, Engine* engine_in, const model::Tokenizer* to
       tokenizer(tokenizer_in),
       longest_text_bytes(LongestTextBytes(config.context, *tokenizer_in)),
       chat(std::move(chat_in)),
+      tool_format(config.tool_format ? *config.tool_format : ToolFormatOf(chat.tool_source())),
       feedback(feedback_in),
       encoder(tokenizer_in),
       rate_limits(config.tenants, Now()),

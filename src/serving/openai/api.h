@@ -19,6 +19,7 @@
 #include "serving/openai/metrics_page.h"
 #include "serving/openai/request_limits.h"
 #include "serving/openai/tenants.h"
+#include "serving/openai/tool_format.h"
 #include "serving/prompt/chat_template.h"
 
 namespace longrun::serving {
@@ -31,7 +32,8 @@ struct ApiConfig {
   std::vector<TokenId> stop_tokens;   // end an answer, beside the tokenizer's end of text
   std::vector<Tenant> tenants;        // empty: nobody needs a key
   RequestLimits limits;
-  double stalled_seconds = 30;  // without progress while there is work: unhealthy
+  std::optional<ToolFormat> tool_format;  // of calls in answers; nothing: as the template asks
+  double stalled_seconds = 30;            // without progress while there is work: unhealthy
   std::string version = "0.1.0";
   PeakRates peak;
   std::function<int64_t()> http_connections;  // of the server; may be empty

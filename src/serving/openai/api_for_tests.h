@@ -160,7 +160,7 @@ class ApiTest : public testing::Test {
   // The Api is made with the first request: what a test sets in config_ before counts.
   Api& api() {
     if (!api_) {
-      auto chat = ChatTemplate::BuiltIn("chatml", {});
+      auto chat = ChatTemplate::BuiltIn(template_, {});
       EXPECT_TRUE(chat.ok());
       api_ = std::make_unique<Api>(config_, &engine_, &tokenizer_, *std::move(chat), feedback_);
     }
@@ -211,6 +211,7 @@ class ApiTest : public testing::Test {
   FakeEngine engine_;
   ApiConfig config_;
   FeedbackStore* feedback_ = nullptr;
+  std::string template_ = "chatml";
   int64_t most_bytes_ = int64_t{1} << 40;  // that a responder lets be held
   Time now_{1'700'000'000'000'000};
 

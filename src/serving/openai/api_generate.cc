@@ -107,10 +107,42 @@ std::optional<ApiError> Api::State::Encode(const std::string& param, const Promp
   return std::nullopt;
 }
 
-std::optional<ApiError> Api::State::EncodeChat(const std::vector<ChatMessage>& messages,
-                                               const json& variables,
-                                               std::vector<TokenId>* tokens) {
-  const auto segments = chat.Render(messages, variables);
+std::optional<ApiError> Api::State::CheckTools(const ChatPrompt& prompt) const {
+  if (chat.takes_tools()) return std::nullopt;
+  const auto refused = [this](const std::string& param) {
+    return BadRequest(param,
+                      absl::StrCat("The chat template of this server, ", chat.name(),
+                                   ", has no place for tools. Its operator can choose one that has "
+                                   "(longrun serve --chat-template chatml, llama3 or a file)."),
+                      "unsupported_parameter");
+  };
+  if (!prompt.tools.empty()) return refused("tools");
+  for (size_t i = 0; i < prompt.messages.size(); ++i) {
+    const ChatMessage& message = prompt.messages[i];
+    if (message.role == "tool") return refused(absl::StrCat("messages[", i, "].role"));
+    if (!message.tool_calls.empty()) return refused(absl::StrCat("messages[", i, "].tool_calls"));
+  }
+  return std::nullopt;
+}
+
+std::shared_ptr<const ToolReading> Api::State::ReadingOf(const ToolFields& tools,
+                                                         Format* format) const {
+  const bool must = tools.choice == ToolFields::Choice::kRequired;
+  if (!tools.any() || (tool_format == ToolFormat::kNone && !must)) return nullptr;
+  auto reading = std::make_shared<ToolReading>();
+  reading->format = tool_format;
+  reading->names.insert(tools.names.begin(), tools.names.end());
+  reading->most = tools.parallel ? config.limits.calls : 1;
+  reading->calls_alone = must;
+  reading->new_id = [this_format = tool_format] { return NewCallId(this_format); };
+  if (must) *format = CallsAlone(tool_format, tools, config.limits.calls);
+  return reading;
+}
+
+std::optional<ApiError> Api::State::EncodeChat(ChatPrompt prompt, std::vector<TokenId>* tokens) {
+  if (auto refused = CheckTools(prompt)) return refused;
+  prompt.now = Now();
+  const auto segments = chat.Render(prompt);
   if (!segments.ok()) return BadRequest("messages", std::string(segments.status().message()));
   size_t bytes = 0;
   for (const Segment& segment : *segments) bytes += segment.text.size();
@@ -138,6 +170,7 @@ GenerationRequest Api::State::RequestOf(const Exchange& exchange, const Generati
   if (!fields.ignore_end_of_text)
     request.stop_tokens.insert(request.stop_tokens.end(), config.stop_tokens.begin(),
                                config.stop_tokens.end());
+  if (request.format.kind != FormatKind::kText) request.format.ends = request.stop_tokens;
   return request;
 }
 
@@ -172,11 +205,15 @@ void Api::State::Generate(Exchange exchange, const GenerationFields& wanted, con
   const std::optional<double> charged = Admit(&exchange, plan.requests);
   if (!charged) return;
   plan.format = format({id, Now().us / 1'000'000, wanted.model, wanted.sampling.top_logprobs >= 0,
-                        wanted.include_usage},
+                        wanted.include_usage, plan.tools != nullptr},
                        tokenizer);
   plan.stream = wanted.stream;
   plan.usage_chunk = wanted.include_usage;
-  if (wanted.format.kind != FormatKind::kText) plan.blamed_param = "response_format";
+  if (wanted.format.kind == FormatKind::kToolCalls) {
+    plan.blamed_param = "tools";
+  } else if (wanted.format.kind != FormatKind::kText) {
+    plan.blamed_param = "response_format";
+  }
   plan.headers = exchange.headers;
   plan.settled = Settler(exchange, *charged);
   const auto choices = static_cast<int64_t>(plan.requests.size()) * wanted.choices;
@@ -199,8 +236,9 @@ void Api::State::Chat(Exchange exchange) {
   if (auto refused = CheckModel(exchange, wanted.model)) return exchange.Refuse(*refused);
   if (auto refused = CheckPriority(exchange, wanted.priority)) return exchange.Refuse(*refused);
   if (auto refused = CheckReady()) return exchange.Refuse(*refused);
+  const std::shared_ptr<const ToolReading> reading = ReadingOf(chat_request.tools, &wanted.format);
   std::vector<TokenId> prompt;
-  if (auto refused = EncodeChat(chat_request.messages, chat_request.template_variables, &prompt))
+  if (auto refused = EncodeChat(std::move(chat_request).Prompt(), &prompt))
     return exchange.Refuse(*refused);
   const int64_t room = config.context - static_cast<int64_t>(prompt.size());
   const int64_t max_tokens = std::max<int64_t>(1, wanted.max_tokens.value_or(room));
@@ -211,6 +249,11 @@ void Api::State::Chat(Exchange exchange) {
   const std::string id = "chatcmpl-" + RandomName(24);
   GenerationPlan plan;
   plan.requests.push_back(RequestOf(exchange, wanted, id, std::move(prompt), max_tokens));
+  plan.tools = reading;
+  if (reading != nullptr) {
+    for (const std::string_view marker : MarkerTokens(reading->format))
+      if (const auto token = tokenizer->Special(marker)) plan.requests[0].shown.push_back(*token);
+  }
   Generate(std::move(exchange), wanted, id, ChatReply, std::move(plan));
 }
 

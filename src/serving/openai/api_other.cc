@@ -101,9 +101,12 @@ void Api::State::Tokenize(Exchange exchange) {
   BodyFields fields(body, "", exchange.request.body);
   std::vector<TokenId> tokens;
   if (fields.Find("messages") != nullptr) {
-    const std::vector<ChatMessage> messages = ReadMessages(config.limits, &fields);
+    ChatRequest chat_request;
+    chat_request.messages = ReadMessages(config.limits, &fields);
+    chat_request.tools = ReadTools(config.limits, &fields);
     if (!fields.ok()) return exchange.Refuse(fields.error());
-    if (auto refused = EncodeChat(messages, {}, &tokens)) return exchange.Refuse(*refused);
+    if (auto refused = EncodeChat(std::move(chat_request).Prompt(), &tokens))
+      return exchange.Refuse(*refused);
   } else {
     std::string prompt;
     fields.String("prompt", &prompt);

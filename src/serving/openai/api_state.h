@@ -70,8 +70,12 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
   // would take long.
   std::optional<ApiError> Encode(const std::string& param, const Prompt& prompt,
                                  std::vector<TokenId>* tokens);
-  std::optional<ApiError> EncodeChat(const std::vector<ChatMessage>& messages,
-                                     const nlohmann::json& variables, std::vector<TokenId>* tokens);
+  std::optional<ApiError> EncodeChat(ChatPrompt prompt, std::vector<TokenId>* tokens);
+  // Nothing: the chat's template has a place for its tools, their calls and results.
+  std::optional<ApiError> CheckTools(const ChatPrompt& prompt) const;
+  // What is looked for in the answer; null where no calls are. Where one must come the text's
+  // format is set.
+  std::shared_ptr<const ToolReading> ReadingOf(const ToolFields& tools, Format* format) const;
   std::optional<ApiError> CheckTextBytes(const std::string& param, size_t bytes) const;
   // The engine's form of one prompt.
   GenerationRequest RequestOf(const Exchange& exchange, const GenerationFields& fields,
@@ -96,6 +100,7 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
   const model::Tokenizer* const tokenizer;
   const int64_t longest_text_bytes;  // that fits the context, were each token the longest there is
   const ChatTemplate chat;
+  const ToolFormat tool_format;
   FeedbackStore* const feedback;
   PromptEncoder encoder;
   RateLimits rate_limits;

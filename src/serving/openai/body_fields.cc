@@ -75,6 +75,36 @@ void BodyFields::WrongType(const std::string& key, std::string_view needed, cons
        "invalid_type");
 }
 
+void BodyFields::Missing(const std::string& key) {
+  Fail(key, "Missing required parameter: '" + path_ + key + "'.", "missing_required_parameter");
+}
+
+bool BodyFields::CheckArray(const std::string& key, const json& array, const char* items,
+                            int64_t most) {
+  if (!array.is_array()) {
+    WrongType(key, absl::StrCat("an array of ", items), array);
+  } else if (array.empty()) {
+    Fail(key, "Invalid '" + key + "': it is empty.", "empty_array");
+  } else if (static_cast<int64_t>(array.size()) > most) {
+    Fail(key,
+         absl::StrCat("Invalid '", key, "': ", array.size(), " ", items, "; at most ", most,
+                      " are taken at once."),
+         "array_above_max_length");
+  } else {
+    return true;
+  }
+  return false;
+}
+
+nlohmann::ordered_json BodyFields::InOrder(const std::string& key) const {
+  using Event = nlohmann::ordered_json::parse_event_t;
+  auto body = nlohmann::ordered_json::parse(
+      text_, [&](int depth, Event event, const nlohmann::ordered_json& value) {
+        return depth != 1 || event != Event::key || value == key;
+      });
+  return std::move(body.at(key));
+}
+
 template <class Number>
 void BodyFields::OutOfRange(const std::string& key, const json& value, const std::string& kind,
                             Number lo, Number hi) {

@@ -37,7 +37,14 @@ class BodyFields {
   void Fail(const std::string& key, const std::string& message,
             const std::string& code = "invalid_value");
   void WrongType(const std::string& key, std::string_view needed, const nlohmann::json& found);
-  std::string_view text() const { return text_; }
+  void Missing(const std::string& key);
+  // Of 1 to `most` items; false, having said so, where it is not.
+  bool CheckArray(const std::string& key, const nlohmann::json& array, const char* items,
+                  int64_t most);
+  // A field that is there, with the keys of each object in their order. Of the rest of the body
+  // nothing is kept: making objects with ordered keys takes their length's square.
+  nlohmann::ordered_json InOrder(const std::string& key) const;
+  const std::string& path() const { return path_; }
   bool ok() const { return !error_.has_value(); }
   const ApiError& error() const { return *error_; }
   // Takes over the mistake of another reader, if there is one.

@@ -38,7 +38,10 @@ Generation::Generation(Engine* engine, GenerationPlan plan,
   for (const GenerationRequest& request : plan_.requests) ids_.push_back(request.id);
   const size_t choices = plan_.requests.size() * static_cast<size_t>(choices_each_);
   replies_.resize(choices);
-  for (ChoiceReply& reply : replies_) reply.logprobs = plan_.format->NewLogprobs();
+  for (ChoiceReply& reply : replies_) {
+    reply.logprobs = plan_.format->NewLogprobs();
+    if (plan_.tools != nullptr) reply.reader = std::make_unique<ToolCallReader>(plan_.tools);
+  }
   spoken_.resize(choices);
   echoed_.resize(plan_.requests.size());
 }
@@ -134,10 +137,11 @@ void Generation::Take(size_t prompt, Delta delta) {
       delta.choice += static_cast<int64_t>(prompt) * choices_each_;
       const size_t bytes_before = replies_[static_cast<size_t>(delta.choice)].bytes();
       Prepare(prompt, &delta);
+      const CallsSaid calls = TakeCalls(&delta);
       if (plan_.stream) {
-        Stream(delta);
+        Stream(delta, calls);
       } else {
-        Gather(delta, bytes_before);
+        Gather(delta, calls, bytes_before);
       }
     }
   }
@@ -169,10 +173,20 @@ void Generation::Prepare(size_t prompt, Delta* delta) {
   if (logprobs != nullptr) logprobs->Add(delta->logprobs);
 }
 
-void Generation::Stream(const Delta& delta) {
+// Takes the calls of tools out of a delta's text.
+CallsSaid Generation::TakeCalls(Delta* delta) {
+  ToolCallReader* const reader = replies_[static_cast<size_t>(delta->choice)].reader.get();
+  if (reader == nullptr) return {};
+  Spoken said = reader->Push(delta->text);
+  if (delta->finish != FinishReason::kNone) said.content += reader->Finish().content;
+  delta->text = std::move(said.content);
+  return {.pieces = std::move(said.calls), .any = reader->any()};
+}
+
+void Generation::Stream(const Delta& delta, const CallsSaid& calls) {
   const auto choice = static_cast<size_t>(delta.choice);
-  std::string events =
-      plan_.format->Chunk(delta.choice, delta, !spoken_[choice], replies_[choice].logprobs.get());
+  std::string events = plan_.format->Chunk(delta.choice, delta, !spoken_[choice],
+                                           replies_[choice].logprobs.get(), calls);
   spoken_[choice] = true;
   if (!begun_) {
     begun_ = true;
@@ -189,10 +203,17 @@ void Generation::Stream(const Delta& delta) {
   cancel_wanted_ = true;
 }
 
-void Generation::Gather(const Delta& delta, size_t bytes_before) {
+void Generation::Gather(const Delta& delta, const CallsSaid& calls, size_t bytes_before) {
   ChoiceReply& reply = replies_[static_cast<size_t>(delta.choice)];
   spoken_[static_cast<size_t>(delta.choice)] = true;
   reply.text += delta.text;
+  for (const CallPiece& piece : calls.pieces) {
+    if (!piece.name.empty()) {
+      reply.calls.push_back(piece);
+    } else {
+      reply.calls.back().arguments += piece.arguments;
+    }
+  }
   if (delta.finish != FinishReason::kNone) reply.finish = delta.finish;
   if (!Hold(reply.bytes() - bytes_before)) Fail(HoldsTooMuch());
 }

@@ -30,8 +30,9 @@ struct GenerationPlan {
   // Completions that only ask for what stands in the prompt (echo, max_tokens 0): what is generated
   // is left out.
   bool discard_generated = false;
-  std::vector<std::string> echo;  // text to begin each prompt's choices with, if any
-  std::string blamed_param;       // of the request, where the engine calls it invalid; "": none
+  std::vector<std::string> echo;             // text to begin each prompt's choices with, if any
+  std::shared_ptr<const ToolReading> tools;  // that may be called; null: none
+  std::string blamed_param;  // of the request, where the engine calls it invalid; "": none
   net::Headers headers;
   // Called once, when it is over, however it ended.
   std::function<void(const Usage&)> settled;
@@ -49,14 +50,15 @@ class Generation : public std::enable_shared_from_this<Generation> {
  private:
   void OnDelta(size_t prompt, Delta delta);
   void Take(size_t prompt, Delta delta);  // with the mutex held, as those below
-  void Stream(const Delta& delta);
-  void Gather(const Delta& delta, size_t bytes_before);
+  void Stream(const Delta& delta, const CallsSaid& calls);
+  void Gather(const Delta& delta, const CallsSaid& calls, size_t bytes_before);
   void Finish();
   void Fail(const absl::Status& error);
   bool Hold(size_t more_bytes);
   void Abandon();
   void CancelIfWanted();  // without the mutex: the engine has one of its own
   void Prepare(size_t prompt, Delta* delta);
+  CallsSaid TakeCalls(Delta* delta);
 
   Engine* const engine_;
   GenerationPlan plan_;

@@ -56,17 +56,6 @@ void ReadLogitBias(const RequestLimits& limits, int64_t vocab_size, BodyFields* 
   }
 }
 
-// The schema with the keys of each object in their order, in which properties are generated. Of the
-// rest of the body nothing is kept: making objects with ordered keys takes their length's square.
-std::string SchemaText(std::string_view body) {
-  using Event = nlohmann::ordered_json::parse_event_t;
-  const auto body_json = nlohmann::ordered_json::parse(
-      body, [](int depth, Event event, const nlohmann::ordered_json& value) {
-        return depth != 1 || event != Event::key || value == "response_format";
-      });
-  return body_json.at("response_format").at("json_schema").at("schema").dump();
-}
-
 void ReadFormat(const RequestLimits& limits, BodyFields* fields, Format* format) {
   const json* value = fields->Find("response_format");
   if (value == nullptr) return;
@@ -96,7 +85,7 @@ void ReadFormat(const RequestLimits& limits, BodyFields* fields, Format* format)
                                      " bytes; at most ", limits.schema_bytes, " are right."),
                         "string_above_max_length");
   format->kind = FormatKind::kJsonSchema;
-  format->json_schema = SchemaText(fields->text());
+  format->json_schema = fields->InOrder("response_format").at("json_schema").at("schema").dump();
 }
 
 void ReadStream(BodyFields* fields, GenerationFields* to) {

@@ -15,9 +15,29 @@ std::string Dump(const ordered_json& value) {
 std::string Quoted(const std::string& text) { return Dump(ordered_json(text)); }
 
 // As JSON.
-const char* FinishText(FinishReason reason) {
+const char* FinishText(FinishReason reason, bool called = false) {
   if (reason == FinishReason::kNone) return "null";
-  return reason == FinishReason::kLength ? "\"length\"" : "\"stop\"";
+  if (reason == FinishReason::kLength) return "\"length\"";
+  return called ? "\"tool_calls\"" : "\"stop\"";
+}
+
+// An element of "tool_calls"; `in_stream`: with its index, and of its beginning alone the name.
+std::string CallText(const CallPiece& call, bool in_stream) {
+  std::string text = "{";
+  if (in_stream) absl::StrAppend(&text, "\"index\":", call.index, ",");
+  if (!call.name.empty())
+    absl::StrAppend(&text, "\"id\":", Quoted(call.id), ",\"type\":\"function\",");
+  absl::StrAppend(&text, "\"function\":{");
+  if (!call.name.empty()) absl::StrAppend(&text, "\"name\":", Quoted(call.name), ",");
+  absl::StrAppend(&text, "\"arguments\":", Quoted(call.arguments), "}}");
+  return text;
+}
+
+std::string CallsText(const std::vector<CallPiece>& calls, bool in_stream) {
+  std::string text = "\"tool_calls\":[";
+  for (size_t i = 0; i < calls.size(); ++i)
+    absl::StrAppend(&text, i == 0 ? "" : ",", CallText(calls[i], in_stream));
+  return text + "]";
 }
 
 ordered_json UsageJson(const Usage& usage) {
@@ -55,14 +75,15 @@ class Format : public ReplyFormat {
   std::string Whole(const std::vector<ChoiceReply>& choices, const Usage& usage) const override {
     std::string all = whole_head_;
     for (size_t i = 0; i < choices.size(); ++i) {
-      absl::StrAppend(&all, i == 0 ? "" : ",", "{\"index\":", i, ",", Said(choices[i].text),
+      absl::StrAppend(&all, i == 0 ? "" : ",", "{\"index\":", i, ",", Said(choices[i]),
                       ",\"logprobs\":");
       if (choices[i].logprobs) {
         choices[i].logprobs->TakeTo(&all);
       } else {
         all += "null";
       }
-      absl::StrAppend(&all, ",\"finish_reason\":", FinishText(choices[i].finish), "}");
+      absl::StrAppend(&all, ",\"finish_reason\":",
+                      FinishText(choices[i].finish, !choices[i].calls.empty()), "}");
     }
     absl::StrAppend(&all, "],\"usage\":", Dump(UsageJson(usage)), "}");
     return all;
@@ -72,8 +93,9 @@ class Format : public ReplyFormat {
   std::string Event(std::string_view choice) const {
     return absl::StrCat(chunk_head_, std::string(choice), chunk_tail_);
   }
-  // A choice's text as a member of its object.
-  virtual std::string Said(const std::string& text) const = 0;
+  // What a choice says as a member of its object.
+  virtual std::string Said(const ChoiceReply& choice) const = 0;
+  bool tools() const { return head_.tools; }
   static std::string NewOf(LogprobsText* logprobs) {
     std::string text;
     if (logprobs != nullptr && !logprobs->empty()) logprobs->TakeTo(&text);
@@ -92,22 +114,32 @@ class ChatFormat : public Format {
   ChatFormat(const ReplyHead& head, const model::Tokenizer* tokenizer)
       : Format(head, tokenizer, "chat.completion", "chat.completion.chunk", ChatLogprobsText) {}
 
-  std::string Chunk(int64_t choice, const Delta& delta, bool first,
-                    LogprobsText* logprobs) const override {
+  std::string Chunk(int64_t choice, const Delta& delta, bool first, LogprobsText* logprobs,
+                    const CallsSaid& calls) const override {
     std::string events;
-    if (first) events += One(choice, R"({"role":"assistant","content":""})", "null", "null");
+    if (first) {
+      events += One(choice,
+                    absl::StrCat(R"({"role":"assistant","content":)", tools() ? "null}" : "\"\"}"),
+                    "null", "null");
+    }
     const std::string tokens = NewOf(logprobs);
-    if (!delta.text.empty() || tokens != "null")
+    const bool calls_alone = !calls.pieces.empty() && delta.text.empty();
+    if (!delta.text.empty() || (tokens != "null" && !calls_alone))
       events += One(choice, absl::StrCat("{\"content\":", Quoted(delta.text), "}"), tokens, "null");
+    if (!calls.pieces.empty())
+      events += One(choice, absl::StrCat("{", CallsText(calls.pieces, true), "}"),
+                    calls_alone ? tokens : "null", "null");
     if (delta.finish != FinishReason::kNone)
-      events += One(choice, "{}", "null", FinishText(delta.finish));
+      events += One(choice, "{}", "null", FinishText(delta.finish, calls.any));
     return events;
   }
 
  protected:
-  std::string Said(const std::string& text) const override {
-    return absl::StrCat("\"message\":{\"role\":\"assistant\",\"content\":", Quoted(text),
-                        ",\"refusal\":null}");
+  std::string Said(const ChoiceReply& choice) const override {
+    const bool calls_alone = choice.text.empty() && !choice.calls.empty();
+    return absl::StrCat("\"message\":{\"role\":\"assistant\",\"content\":",
+                        calls_alone ? "null" : Quoted(choice.text), ",\"refusal\":null",
+                        choice.calls.empty() ? "" : "," + CallsText(choice.calls, false), "}");
   }
 
  private:
@@ -124,8 +156,8 @@ class CompletionFormat : public Format {
   CompletionFormat(const ReplyHead& head, const model::Tokenizer* tokenizer)
       : Format(head, tokenizer, "text_completion", "text_completion", CompletionLogprobsText) {}
 
-  std::string Chunk(int64_t choice, const Delta& delta, bool,
-                    LogprobsText* logprobs) const override {
+  std::string Chunk(int64_t choice, const Delta& delta, bool, LogprobsText* logprobs,
+                    const CallsSaid&) const override {
     const std::string tokens = NewOf(logprobs);
     if (delta.text.empty() && tokens == "null" && delta.finish == FinishReason::kNone) return "";
     return Event(absl::StrCat("{\"text\":", Quoted(delta.text), ",\"index\":", choice,
@@ -134,12 +166,20 @@ class CompletionFormat : public Format {
   }
 
  protected:
-  std::string Said(const std::string& text) const override {
-    return absl::StrCat("\"text\":", Quoted(text));
+  std::string Said(const ChoiceReply& choice) const override {
+    return absl::StrCat("\"text\":", Quoted(choice.text));
   }
 };
 
 }  // namespace
+
+size_t ChoiceReply::bytes() const {
+  size_t bytes = text.size() + (logprobs == nullptr ? 0 : logprobs->bytes());
+  if (reader != nullptr) bytes += reader->held_bytes();
+  for (const CallPiece& call : calls)
+    bytes += sizeof(CallPiece) + call.id.size() + call.name.size() + call.arguments.size();
+  return bytes;
+}
 
 std::unique_ptr<ReplyFormat> ChatReply(const ReplyHead& head, const model::Tokenizer* tokenizer) {
   return std::make_unique<ChatFormat>(head, tokenizer);

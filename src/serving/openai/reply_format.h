@@ -9,6 +9,7 @@
 
 #include "model/tokenizer.h"
 #include "serving/openai/logprobs_text.h"
+#include "serving/openai/tool_call_reader.h"
 #include "serving/request.h"
 
 namespace longrun::serving {
@@ -18,7 +19,9 @@ struct ChoiceReply {
   std::string text;
   std::unique_ptr<LogprobsText> logprobs;  // null where nobody asked for them
   FinishReason finish = FinishReason::kNone;
-  size_t bytes() const { return text.size() + (logprobs == nullptr ? 0 : logprobs->bytes()); }
+  std::unique_ptr<ToolCallReader> reader;  // null where no tools may be called
+  std::vector<CallPiece> calls;            // each whole as far as it has come
+  size_t bytes() const;
 };
 
 struct ReplyHead {
@@ -27,6 +30,13 @@ struct ReplyHead {
   std::string model;
   bool logprobs = false;
   bool usage_in_chunks = false;  // each chunk has "usage": null, the last the figures
+  bool tools = false;            // calls may be made: content is null where there is none
+};
+
+// What a delta says of calls.
+struct CallsSaid {
+  std::vector<CallPiece> pieces;
+  bool any = false;  // of its choice, so far
 };
 
 class ReplyFormat {
@@ -36,8 +46,8 @@ class ReplyFormat {
   virtual std::unique_ptr<LogprobsText> NewLogprobs() const = 0;
   // Server-sent events ("data: …\n\n") of a delta, "" where it says nothing; `first`: of its
   // choice; `logprobs`: what is new is taken out of them; may be null.
-  virtual std::string Chunk(int64_t choice, const Delta& delta, bool first,
-                            LogprobsText* logprobs) const = 0;
+  virtual std::string Chunk(int64_t choice, const Delta& delta, bool first, LogprobsText* logprobs,
+                            const CallsSaid& calls = {}) const = 0;
   virtual std::string Whole(const std::vector<ChoiceReply>& choices, const Usage& usage) const = 0;
   virtual std::string UsageChunk(const Usage& usage) const = 0;
 };

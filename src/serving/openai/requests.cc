@@ -1,73 +1,13 @@
 #include "serving/openai/requests.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 
 namespace longrun::serving {
 namespace {
 
 using nlohmann::json;
-
-std::string At(size_t i) { return absl::StrCat("messages[", i, "]"); }
-
-// Text, or an array of parts that are all text.
-std::string ReadContent(const json& message, const std::string& where, BodyFields* fields) {
-  const auto content = message.find("content");
-  if (content == message.end() || content->is_null()) {
-    fields->Fail(where + ".content", "Missing required parameter: '" + where + ".content'.",
-                 "missing_required_parameter");
-    return "";
-  }
-  if (content->is_string()) return content->get<std::string>();
-  if (!content->is_array()) {
-    fields->Fail(where + ".content",
-                 "Invalid type for '" + where +
-                     ".content': expected a string or an array of text parts, "
-                     "but got " +
-                     KindOf(*content) + " instead.",
-                 "invalid_type");
-    return "";
-  }
-  std::string text;
-  for (const json& part : *content) {
-    if (!part.is_object() || part.value("type", json()) != "text" || !part.contains("text") ||
-        !part["text"].is_string()) {
-      fields->Fail(where + ".content", "Invalid '" + where +
-                                           ".content': this model reads parts of type \"text\" "
-                                           "alone.");
-      return "";
-    }
-    text += part["text"].get_ref<const std::string&>();
-  }
-  return text;
-}
-
-ChatMessage ReadMessage(const json& message, const std::string& where, BodyFields* fields) {
-  ChatMessage read;
-  if (!message.is_object()) {
-    fields->Fail(where,
-                 "Invalid type for '" + where + "': expected an object, but got " +
-                     KindOf(message) + " instead.",
-                 "invalid_type");
-    return read;
-  }
-  const json role = message.value("role", json());
-  if (role != "system" && role != "developer" && role != "user" && role != "assistant") {
-    fields->Fail(where + ".role",
-                 "Invalid '" + where + ".role': system, developer, user or assistant is right.",
-                 "invalid_value");
-    return read;
-  }
-  // Templates know no developers: who speaks above the user is the system.
-  read.role = role == "developer" ? "system" : role.get<std::string>();
-  if (message.contains("tool_calls") && !message["tool_calls"].empty())
-    fields->Fail(where + ".tool_calls", "tools are not supported by this server",
-                 "unsupported_parameter");
-  read.content = ReadContent(message, where, fields);
-  const json name = message.value("name", json());
-  if (name.is_string()) read.name = name.get<std::string>();
-  if (!name.is_string() && !name.is_null()) fields->WrongType(where + ".name", "a string", name);
-  return read;
-}
 
 void ReadChatLogprobs(const RequestLimits& limits, BodyFields* fields, SamplingConfig* sampling) {
   bool wanted = false;
@@ -79,46 +19,16 @@ void ReadChatLogprobs(const RequestLimits& limits, BodyFields* fields, SamplingC
   if (wanted) sampling->top_logprobs = top.value_or(0);
 }
 
-// Of 1 to `most` items; false, having said so, where it is not.
-bool CheckArray(const std::string& key, const json& array, const char* items, int64_t most,
-                BodyFields* fields) {
-  if (!array.is_array()) {
-    fields->WrongType(key, absl::StrCat("an array of ", items), array);
-  } else if (array.empty()) {
-    fields->Fail(key, "Invalid '" + key + "': it is empty.", "empty_array");
-  } else if (static_cast<int64_t>(array.size()) > most) {
-    fields->Fail(key,
-                 absl::StrCat("Invalid '", key, "': ", array.size(), " ", items, "; at most ", most,
-                              " are taken at once."),
-                 "array_above_max_length");
-  } else {
-    return true;
-  }
-  return false;
-}
-
 }  // namespace
 
-std::vector<ChatMessage> ReadMessages(const RequestLimits& limits, BodyFields* fields) {
-  std::vector<ChatMessage> messages;
-  const json* array = fields->Find("messages");
-  if (array == nullptr) {
-    fields->Fail("messages", "Missing required parameter: 'messages'.",
-                 "missing_required_parameter");
-    return messages;
-  }
-  if (!CheckArray("messages", *array, "messages", limits.messages, fields)) return messages;
-  int64_t bytes = 0;
-  for (size_t i = 0; i < array->size() && fields->ok(); ++i) {
-    messages.push_back(ReadMessage((*array)[i], At(i), fields));
-    bytes += static_cast<int64_t>(messages.back().content.size() + messages.back().name.size());
-  }
-  if (bytes > limits.prompt_bytes)
-    fields->Fail("messages",
-                 absl::StrCat("Invalid 'messages': ", bytes, " bytes; at most ",
-                              limits.prompt_bytes, " are read."),
-                 "context_length_exceeded");
-  return messages;
+ChatPrompt ChatRequest::Prompt() && {
+  ChatPrompt prompt;
+  prompt.messages = std::move(messages);
+  prompt.variables = std::move(template_variables);
+  if (!tools.any()) return prompt;  // tool_choice "none": the model knows of none
+  prompt.tools = std::move(tools.tools);
+  prompt.tool_bytes = tools.bytes;
+  return prompt;
 }
 
 ChatRequest ReadChatRequest(const RequestLimits& limits, int64_t vocab_size, BodyFields* fields) {
@@ -126,11 +36,14 @@ ChatRequest ReadChatRequest(const RequestLimits& limits, int64_t vocab_size, Bod
   request.fields = ReadGenerationFields(limits, vocab_size, 1, fields);
   request.messages = ReadMessages(limits, fields);
   ReadChatLogprobs(limits, fields, &request.fields.sampling);
-  for (const char* key : {"tools", "functions"}) {
-    const json* tools = fields->Find(key);
-    if (tools != nullptr && !tools->empty())
-      fields->Fail(key, "tools are not supported by this server", "unsupported_parameter");
-  }
+  request.tools = ReadTools(limits, fields);
+  // A text that must be JSON of one's own can call nothing.
+  if (request.tools.choice == ToolFields::Choice::kAuto &&
+      request.fields.format.kind != FormatKind::kText)
+    fields->Fail("response_format",
+                 "'response_format' and 'tools' do not go together here, unless 'tool_choice' is "
+                 "\"none\" or asks for a call.",
+                 "unsupported_parameter");
   if (const json* variables = fields->Find("chat_template_kwargs")) {
     if (!variables->is_object()) fields->WrongType("chat_template_kwargs", "an object", *variables);
     if (static_cast<int64_t>(variables->dump().size()) > limits.template_variable_bytes)
@@ -153,7 +66,7 @@ std::vector<Prompt> ReadPrompts(const std::string& key, const RequestLimits& lim
   // One prompt, or several; not copied, since they may be large.
   const bool one =
       value->is_string() || (value->is_array() && !value->empty() && (*value)[0].is_number());
-  if (!one && !CheckArray(key, *value, "strings or of token ids", most, fields)) return {};
+  if (!one && !fields->CheckArray(key, *value, "strings or of token ids", most)) return {};
   std::vector<Prompt> prompts;
   const auto read = [&](const json& item) {
     if (item.is_string()) {

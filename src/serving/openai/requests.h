@@ -8,8 +8,10 @@
 #include <vector>
 
 #include "serving/openai/body_fields.h"
+#include "serving/openai/chat_messages.h"
 #include "serving/openai/generation_fields.h"
 #include "serving/openai/request_limits.h"
+#include "serving/openai/tools.h"
 #include "serving/prompt/chat_template.h"
 
 namespace longrun::serving {
@@ -17,7 +19,11 @@ namespace longrun::serving {
 struct ChatRequest {
   GenerationFields fields;
   std::vector<ChatMessage> messages;
+  ToolFields tools;
   nlohmann::json template_variables;  // chat_template_kwargs
+
+  // What the template is given. The messages and tools move there; the rest stays.
+  ChatPrompt Prompt() &&;
 };
 
 using Prompt = std::variant<std::string, std::vector<TokenId>>;
@@ -44,6 +50,5 @@ EmbeddingRequest ReadEmbeddingRequest(const RequestLimits& limits, int64_t vocab
 // arrays.
 std::vector<Prompt> ReadPrompts(const std::string& key, const RequestLimits& limits, int64_t most,
                                 int64_t vocab_size, BodyFields* fields);
-std::vector<ChatMessage> ReadMessages(const RequestLimits& limits, BodyFields* fields);
 
 }  // namespace longrun::serving

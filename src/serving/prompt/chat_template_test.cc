@@ -14,6 +14,7 @@ namespace longrun::serving {
 namespace {
 
 using nlohmann::json;
+using nlohmann::ordered_json;
 
 const std::vector<ChatMessage>& Messages() {
   static const std::vector<ChatMessage> messages = {{"system", "Be brief.", ""},
@@ -24,15 +25,21 @@ const std::vector<ChatMessage>& Messages() {
 }
 
 // The text, or "error: " and why not.
-std::string Rendered(const absl::StatusOr<ChatTemplate>& made,
-                     const std::vector<ChatMessage>& messages = Messages(),
-                     const json& variables = {}) {
+std::string Rendered(const absl::StatusOr<ChatTemplate>& made, const ChatPrompt& prompt) {
   if (!made.ok()) return "error: " + std::string(made.status().message());
-  const auto segments = made->Render(messages, variables);
+  const auto segments = made->Render(prompt);
   if (!segments.ok()) return "error: " + std::string(segments.status().message());
   std::string text;
   for (const Segment& segment : *segments) text += segment.text;
   return text;
+}
+std::string Rendered(const absl::StatusOr<ChatTemplate>& made,
+                     const std::vector<ChatMessage>& messages = Messages(),
+                     const json& variables = {}) {
+  return Rendered(made, ChatPrompt{messages, variables});
+}
+ordered_json Tool(const std::string& name) {
+  return {{"type", "function"}, {"function", {{"name", name}}}};
 }
 absl::StatusOr<ChatTemplate> Make(const std::string& source) {
   return ChatTemplate::Make(source, "chat_template.jinja", {"<s>", "</s>"});
@@ -77,7 +84,13 @@ TEST(ChatTemplateTest, TheDocumentationsExamplesDoWhatItSays) {
     const std::string jinja = block("jinja", &at);
     if (jinja.empty()) break;
     const std::string expected = block("text", &at);
-    EXPECT_EQ(Rendered(Make(jinja), Messages(), {{"enable_thinking", false}}), expected) << jinja;
+    EXPECT_EQ(Rendered(Make(jinja), {Messages(),
+                                     {{"enable_thinking", false}},
+                                     {Tool("now")},
+                                     100,
+                                     Time{1'700'000'000'000'000}}),
+              expected)
+        << jinja;
     ++examples;
   }
   EXPECT_GE(examples, 6);
@@ -96,7 +109,7 @@ TEST(ChatTemplateTest, OnlyTheTemplatesOwnTextBecomesSpecialTokens) {
         "{{ bos_token }}{% set x %}{{ extra }}{% endset %}{{ x | trim }}"}) {
     const auto made = Make(source);
     ASSERT_TRUE(made.ok()) << made.status();
-    const auto segments = made->Render({{"user", "<x>", ""}}, variables);
+    const auto segments = made->Render({{{"user", "<x>", ""}}, variables});
     ASSERT_TRUE(segments.ok()) << segments.status();
     const std::vector<model::TokenId> tokens = encoder.Encode(*segments);
     EXPECT_EQ(std::count_if(tokens.begin(), tokens.end(),
@@ -104,6 +117,109 @@ TEST(ChatTemplateTest, OnlyTheTemplatesOwnTextBecomesSpecialTokens) {
               1)
         << source;
     EXPECT_EQ(tokens[0], *tokenizer.Special("<s>")) << source;
+  }
+}
+
+// A question, a call, its result and an answer.
+ChatPrompt WithTools() {
+  ChatPrompt prompt;
+  prompt.tools = {Tool("now"), Tool("then")};
+  prompt.messages = {{"user", "When?"}, {"assistant", ""}, {"tool", "noon", "now"}, {"user", "Ah"}};
+  prompt.messages[1].tool_calls = {{"c1", "now", {{"zone", {1, nullptr}}}}};
+  prompt.messages[2].tool_call_id = "c1";
+  return prompt;
+}
+
+TEST(ChatTemplateTest, BuiltInOnesTellOfToolsAsTheirModelsKnowThem) {
+  const std::string chatml = Rendered(ChatTemplate::BuiltIn("chatml", {}), WithTools());
+  EXPECT_TRUE(chatml.starts_with("<|im_start|>system\nYou can call functions.")) << chatml;
+  EXPECT_NE(chatml.find("<tools>\n{\"type\": \"function\", \"function\": {\"name\": \"now\"}}\n"
+                        "{\"type\": \"function\", \"function\": {\"name\": \"then\"}}\n</tools>\n"),
+            std::string::npos)
+      << chatml;
+  EXPECT_TRUE(chatml.ends_with(
+      "</tool_call><|im_end|>\n<|im_start|>user\nWhen?<|im_end|>\n<|im_start|>assistant\n"
+      "<tool_call>\n{\"name\": \"now\", \"arguments\": {\"zone\": [1, null]}}\n</tool_call>"
+      "<|im_end|>\n<|im_start|>user\n<tool_response>\nnoon\n</tool_response><|im_end|>\n"
+      "<|im_start|>user\nAh<|im_end|>\n<|im_start|>assistant\n"))
+      << chatml;
+
+  const std::string llama3 = Rendered(ChatTemplate::BuiltIn("llama3", {}), WithTools());
+  EXPECT_NE(llama3.find("{\n    \"type\": \"function\",\n"), std::string::npos) << llama3;
+  EXPECT_TRUE(
+      llama3.ends_with("<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nWhen?<|eot_id|>"
+                       "<|start_header_id|>assistant<|end_header_id|>\n\n"
+                       "{\"name\": \"now\", \"parameters\": {\"zone\": [1, null]}}<|eot_id|>"
+                       "<|start_header_id|>ipython<|end_header_id|>\n\nnoon<|eot_id|>"
+                       "<|start_header_id|>user<|end_header_id|>\n\nAh<|eot_id|>"
+                       "<|start_header_id|>assistant<|end_header_id|>\n\n"))
+      << llama3;
+
+  // Neighbouring results are one turn; the system's own words come first.
+  ChatPrompt prompt = WithTools();
+  prompt.messages.insert(prompt.messages.begin(), {"system", "Be brief."});
+  prompt.messages.insert(prompt.messages.begin() + 4, {"tool", "one", "now"});
+  const std::string two = Rendered(ChatTemplate::BuiltIn("chatml", {}), prompt);
+  EXPECT_TRUE(two.starts_with("<|im_start|>system\nBe brief.\n\nYou can")) << two;
+  EXPECT_NE(two.find("noon\n</tool_response>\n<tool_response>\none\n</tool_response><|im_end|>"),
+            std::string::npos)
+      << two;
+  for (const auto& [name, takes] :
+       {std::pair("chatml", true), {"llama3", true}, {"llama2", false}, {"plain", false}})
+    EXPECT_EQ(ChatTemplate::BuiltIn(name, {})->takes_tools(), takes) << name;
+}
+
+// The forms in which the templates of common families ask for tools.
+TEST(ChatTemplateTest, TemplatesReadToolsAndCallsAsTransformersHandsThemOn) {
+  for (const auto& [source, expected] : {
+           std::pair("{{ tools is none }} {{ tools is defined }}", "False True"),
+           {"{% for k, v in tools[0].items() if k != 'type' %}{{ k }}={{ v | tojson }}{% endfor %}",
+            "function={\"name\": \"now\"}"},
+           {"{{ 'tool_calls' in messages[1] }}{{ 'tool_calls' in messages[0] }}", "TrueFalse"},
+           {"{{ messages | rejectattr('tool_calls', 'undefined') | list | length }}", "1"},
+           {"{% for c in messages[1].tool_calls %}{{ c.id ~ c.type ~ c['function']['name'] }}"
+            "{{ c.function.arguments is mapping }}{{ c.function.arguments.zone[0] + 1 }}"
+            "{% for k, v in c.function.arguments | items %}{{ k }}{% endfor %}{% endfor %}",
+            "c1functionnowTrue2zone"},
+           {"{% set out = messages[1].tool_calls[0].function | tojson %}{{ out[:-1] }}",
+            "{\"name\": \"now\", \"arguments\": {\"zone\": [1, null]}"},
+           {"{{ messages[2].name ~ messages[2].tool_call_id ~ messages[2].content }}", "nowc1noon"},
+           {"{{ nothing is iterable and nothing is sequence }}{{ none is iterable }}", "TrueFalse"},
+           {"{{ {'output': messages[2].content} | tojson }}", "{\"output\": \"noon\"}"},
+           {"{{ strftime_now('%Y') }}", "1970"},
+       })
+    EXPECT_EQ(Rendered(Make(source), WithTools()), expected) << source;
+  EXPECT_EQ(Rendered(Make("{{ tools is none }}{{ tools is iterable }}")), "TrueFalse");
+  EXPECT_TRUE(Make("{% if tools %}{% endif %}")->takes_tools());
+  EXPECT_FALSE(Make("{# tools #} tools {{ custom_tools }} {{ 'tools' }}")->takes_tools());
+}
+
+TEST(ChatTemplateTest, NothingOfToolsBecomesASpecialToken) {
+  const auto tokenizer = model::Tokenizer::Bytes({"<s>", "<x>", "[1]", "{}", "null", "\"<x>\""});
+  PromptEncoder encoder(&tokenizer);
+  ChatPrompt prompt = WithTools();
+  prompt.tools[0]["function"]["description"] = "<x> <s>";
+  prompt.tools[0]["<x>"] = {1};
+  prompt.tools[0]["parameters"] = ordered_json::object();
+  prompt.messages[1].tool_calls[0].arguments["<x>"] = {{"<s>", "<x>"}};
+  prompt.messages[1].tool_calls[0].id = "<x>";
+  prompt.messages[2].content = "<x>";
+  prompt.messages[2].tool_call_id = "<x>";
+  for (const char* source :
+       {"<s>{{ tools | tojson }}", "<s>{{ tools | tojson(indent=4) }}",
+        "<s>{{ tools | tojson(separators=('<', '>')) }}",
+        "<s>{% for t in tools %}{{ t.function.description }}{{ t | items | list | tojson }}"
+        "{% endfor %}",
+        "<s>{{ messages | tojson }}{{ messages[2].content ~ messages[2].tool_call_id }}",
+        "<s>{% for k, v in messages[1].tool_calls[0].function.arguments | items %}{{ k }}"
+        "{{ v | tojson }}{% endfor %}"}) {
+    const auto segments = Make(source)->Render(prompt);
+    ASSERT_TRUE(segments.ok()) << segments.status();
+    const std::vector<model::TokenId> tokens = encoder.Encode(*segments);
+    EXPECT_EQ(std::count_if(tokens.begin(), tokens.end(),
+                            [&](model::TokenId token) { return tokenizer.IsSpecial(token); }),
+              1)
+        << source;
   }
 }
 
@@ -119,6 +235,9 @@ TEST(ChatTemplateTest, HostileTemplatesEndWithAnError) {
        "{% endfor %}",
        "too much"},
       {"{{ [1] | tojson(indent=1000000000) }}", "16 columns"},
+      {"{{ [1, 2] | tojson(separators=('x' * 1000000, ':')) }}", "two short texts"},
+      {"{{ strftime_now('%1000000000Y') }}", "too long"},
+      {"{{ strftime_now(7) }}", "a format"},
       // A long key that stands in many places.
       {"{% set ns = namespace(l=[{'x' * 100000: 1}]) %}{% for i in range(16) %}"
        "{% set ns.l = ns.l + ns.l %}{% endfor %}{{ ns.l | tojson }}",
@@ -245,6 +364,12 @@ TEST(ChatTemplateTest, AFolderGivesItsTemplateAndTheTextsOfItsTokens) {
       "chat_template": "{{ bos_token }}1{{ eos_token }}"})");
   EXPECT_EQ(texts(), "<s>,</s>");
   EXPECT_EQ(Rendered(ChatTemplate::ForModel(folder)), "<s>1</s>");
+  write("tokenizer_config.json", R"({"bos_token": {"content": "<s>"}, "eos_token": "</s>",
+      "chat_template": [{"name": "default", "template": "{{ bos_token }}1{{ eos_token }}"},
+                        {"name": "tool_use", "template": "{{ tools | length }} tools"}]})");
+  EXPECT_EQ(Rendered(ChatTemplate::ForModel(folder)), "<s>1</s>");
+  EXPECT_EQ(Rendered(ChatTemplate::ForModel(folder), {Messages(), {}, {Tool("f")}}), "1 tools");
+  EXPECT_TRUE(ChatTemplate::ForModel(folder)->takes_tools());
   write("chat_template.jinja", "{{ bos_token }}2");
   EXPECT_EQ(Rendered(ChatTemplate::ForModel(folder)), "<s>2");
   write("tokenizer_config.json", R"({"bos_token": null, "eos_token": {"content": 7}})");

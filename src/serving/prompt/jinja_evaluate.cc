@@ -1,6 +1,7 @@
 #include "serving/prompt/jinja_evaluate.h"
 
 #include <algorithm>
+#include <ctime>
 
 #include "absl/strings/str_cat.h"
 #include "serving/prompt/jinja_arithmetic.h"
@@ -13,7 +14,21 @@ namespace {
 constexpr int kDeepest = 400;
 
 bool IsBuiltin(const std::string& name) {
-  return name == "raise_exception" || name == "range" || name == "namespace" || name == "dict";
+  return name == "raise_exception" || name == "range" || name == "namespace" || name == "dict" ||
+         name == "strftime_now";
+}
+
+absl::StatusOr<Value> TimeText(Time now, const Arguments& arguments) {
+  const Value* format = arguments.Get(0, "format");
+  if (format == nullptr || !format->text() || format->text()->empty())
+    return absl::InvalidArgumentError("strftime_now: a format such as '%d %b %Y' is needed");
+  const std::time_t seconds = now.us / 1'000'000;
+  std::tm date{};
+  ::gmtime_r(&seconds, &date);
+  char text[256];
+  const size_t bytes = std::strftime(text, sizeof text, format->text()->bytes().c_str(), &date);
+  if (bytes == 0) return absl::InvalidArgumentError("strftime_now: the text would be too long");
+  return Value::Text(std::string(text, bytes), format->text()->OriginOfAll());
 }
 
 }  // namespace
@@ -203,6 +218,7 @@ absl::StatusOr<Value> Evaluator::CallBuiltin(const std::string& name, const Argu
       message = arguments.positional[0].text()->bytes();
     return absl::InvalidArgumentError(message);
   }
+  if (name == "strftime_now") return TimeText(now_, arguments);
   if (name == "range") {
     int64_t bounds[3] = {0, 0, 1};
     const size_t given = arguments.positional.size();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "base/time.h"
 #include "serving/prompt/jinja_filters.h"
 #include "serving/prompt/jinja_parser.h"
 #include "serving/prompt/jinja_value.h"
@@ -26,9 +27,9 @@ class MacroCaller {
 
 class Evaluator {
  public:
-  // All outlive it.
-  Evaluator(const Scopes* scopes, Budget* budget, MacroCaller* macros)
-      : scopes_(scopes), budget_(budget), macros_(macros) {}
+  // All outlive it. `now`: what strftime_now tells, in UTC.
+  Evaluator(const Scopes* scopes, Budget* budget, MacroCaller* macros, Time now)
+      : scopes_(scopes), budget_(budget), macros_(macros), now_(now) {}
   // Errors name the line.
   absl::StatusOr<Value> Evaluate(const Expression& expression);
 
@@ -52,6 +53,7 @@ class Evaluator {
   const Scopes* scopes_;
   Budget* budget_;
   MacroCaller* macros_;
+  Time now_;
   int depth_ = 0;
 };
 

@@ -13,6 +13,8 @@
 namespace longrun::serving::jinja {
 namespace {
 
+constexpr size_t kLongestSeparator = 16;  // of tojson
+
 using Filter = std::function<absl::StatusOr<Value>(const Value&, const Arguments&, Budget*)>;
 
 absl::Status Wrong(std::string_view name, std::string_view needs, const Value& value) {
@@ -185,12 +187,23 @@ absl::StatusOr<Value> MapAll(const Value& value, const Arguments& arguments, Bud
 }
 
 absl::StatusOr<Value> Json(const Value& value, const Arguments& arguments, Budget* budget) {
-  int64_t indent = -1;
-  const Value* given = arguments.Get(0, "indent");
-  if (given != nullptr && !given->none()) {
-    LR_ASSIGN_OR_RETURN(indent, given->AsInt());
+  JsonStyle style;
+  const Value* indent = arguments.Get(0, "indent");
+  if (indent != nullptr && !indent->none()) {
+    LR_ASSIGN_OR_RETURN(style.indent, indent->AsInt());
+    style.comma = ",";
   }
-  LR_ASSIGN_OR_RETURN(MarkedText text, ToJson(value, indent, budget));
+  const Value* separators = arguments.Get(99, "separators");
+  if (separators != nullptr && !separators->none()) {
+    const List* pair = separators->list();
+    if (!pair || pair->size() != 2 || !(*pair)[0].text() || !(*pair)[1].text() ||
+        (*pair)[0].text()->size() > kLongestSeparator ||
+        (*pair)[1].text()->size() > kLongestSeparator)
+      return absl::InvalidArgumentError("tojson: separators are two short texts");
+    style.comma = (*pair)[0].text()->bytes();
+    style.colon = (*pair)[1].text()->bytes();
+  }
+  LR_ASSIGN_OR_RETURN(MarkedText text, ToJson(value, style, budget));
   return Value::Text(std::move(text));
 }
 
@@ -292,7 +305,8 @@ absl::StatusOr<bool> ApplyTest(const std::string& name, const Value& value,
   if (name == "none") return value.none();
   if (name == "string") return value.text() != nullptr;
   if (name == "mapping") return value.map() != nullptr;
-  if (name == "iterable" || name == "sequence") return value.text() || value.list() || value.map();
+  if (name == "iterable" || name == "sequence")  // what is undefined is an empty one in Jinja
+    return value.text() || value.list() || value.map() || value.undefined();
   if (name == "number") return value.number() || std::holds_alternative<bool>(value.of);
   if (name == "integer") return std::holds_alternative<int64_t>(value.of);
   if (name == "float") return std::holds_alternative<double>(value.of);

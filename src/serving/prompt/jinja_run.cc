@@ -14,8 +14,10 @@ constexpr int kDeepest = 150;
 
 class Runner : public MacroCaller {
  public:
-  Runner(const Variables& variables, const RunLimits& limits)
-      : limits_(limits), budget_(limits.work, limits.parts), evaluator_(&scopes_, &budget_, this) {
+  Runner(const Variables& variables, const RunLimits& limits, Time now)
+      : limits_(limits),
+        budget_(limits.work, limits.parts),
+        evaluator_(&scopes_, &budget_, this, now) {
     scopes_.emplace_back(variables);
   }
 
@@ -232,8 +234,8 @@ class Runner : public MacroCaller {
 }  // namespace
 
 absl::StatusOr<MarkedText> Run(const Block& block, const Variables& variables,
-                               const RunLimits& limits) {
-  return Runner(variables, limits).Run(block);
+                               const RunLimits& limits, Time now) {
+  return Runner(variables, limits, now).Run(block);
 }
 
 }  // namespace longrun::serving::jinja

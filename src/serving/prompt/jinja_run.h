@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "base/time.h"
 #include "serving/prompt/jinja_parser.h"
 #include "serving/prompt/jinja_value.h"
 #include "serving/prompt/marked_text.h"
@@ -24,6 +25,6 @@ using Variables = std::vector<std::pair<std::string, Value>>;
 // InvalidArgument: a mistake of the template (with its line) or what it said with raise_exception;
 // ResourceExhausted: a limit.
 absl::StatusOr<MarkedText> Run(const Block& block, const Variables& variables,
-                               const RunLimits& limits);
+                               const RunLimits& limits, Time now);
 
 }  // namespace longrun::serving::jinja

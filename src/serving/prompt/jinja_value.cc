@@ -18,62 +18,75 @@ std::string PrintDouble(double value) {
   return text;
 }
 
-absl::Status Newline(int64_t indent, int depth, Budget* budget, MarkedText* out) {
-  if (indent < 0) return absl::OkStatus();
-  const auto blanks = static_cast<size_t>(indent * depth);
-  LR_RETURN_IF_ERROR(budget->SpendText(blanks));
-  out->Append("\n" + std::string(blanks, ' '), Origin::kTemplate);
-  return absl::OkStatus();
-}
+// Writes one value; the same for all of its parts.
+class JsonWriter {
+ public:
+  JsonWriter(const JsonStyle& style, Budget* budget) : style_(style), budget_(budget) {}
 
-absl::Status AppendQuoted(const MarkedText& text, Budget* budget, MarkedText* out) {
-  using nlohmann::json;
-  LR_RETURN_IF_ERROR(budget->SpendText(text.size()));
-  out->Append(json(text.bytes()).dump(-1, ' ', false, json::error_handler_t::replace),
-              text.OriginOfAll());
-  return absl::OkStatus();
-}
+  absl::Status Append(const Value& value, int depth) {
+    LR_RETURN_IF_ERROR(budget_->Spend(2));
+    if (value.none()) return Put("null");
+    if (const bool* b = std::get_if<bool>(&value.of)) return Put(*b ? "true" : "false");
+    if (const MarkedText* text = value.text()) return AppendQuoted(*text);
+    if (value.number()) {
+      LR_ASSIGN_OR_RETURN(const MarkedText printed, Printed(value));
+      return Put(printed.bytes());
+    }
+    if (const List* list = value.list()) {
+      return AppendParts("[]", list->size(), depth,
+                         [&](size_t i) { return Append((*list)[i], depth + 1); });
+    }
+    if (const Map* map = value.map()) {
+      return AppendParts("{}", map->size(), depth, [&](size_t i) {
+        LR_RETURN_IF_ERROR(AppendQuoted((*map)[i].first));
+        LR_RETURN_IF_ERROR(Put(style_.colon));
+        return Append((*map)[i].second, depth + 1);
+      });
+    }
+    return absl::InvalidArgumentError(
+        absl::StrCat("tojson: ", std::string(value.kind()), " has no JSON"));
+  }
 
-absl::Status AppendJson(const Value& value, int64_t indent, int depth, Budget* budget,
-                        MarkedText* out) {
-  LR_RETURN_IF_ERROR(budget->Spend(2));
-  const auto put = [&](std::string_view text) { out->Append(text, Origin::kTemplate); };
-  if (value.none()) return put("null"), absl::OkStatus();
-  if (const bool* b = std::get_if<bool>(&value.of))
-    return put(*b ? "true" : "false"), absl::OkStatus();
-  if (const MarkedText* text = value.text()) return AppendQuoted(*text, budget, out);
-  if (value.number()) {
-    LR_ASSIGN_OR_RETURN(const MarkedText printed, Printed(value));
-    return out->Append(printed), absl::OkStatus();
+  MarkedText Take() && { return std::move(out_); }
+
+ private:
+  absl::Status Put(std::string_view text) {
+    out_.Append(text, Origin::kMessage);
+    return absl::OkStatus();
   }
-  const std::string_view comma = indent < 0 ? ", " : ",";
-  if (const List* list = value.list()) {
-    if (list->empty()) return put("[]"), absl::OkStatus();
-    put("[");
-    for (size_t i = 0; i < list->size(); ++i) {
-      if (i > 0) put(comma);
-      LR_RETURN_IF_ERROR(Newline(indent, depth + 1, budget, out));
-      LR_RETURN_IF_ERROR(AppendJson((*list)[i], indent, depth + 1, budget, out));
+
+  absl::Status AppendQuoted(const MarkedText& text) {
+    using nlohmann::json;
+    LR_RETURN_IF_ERROR(budget_->SpendText(text.size()));
+    out_.Append(json(text.bytes()).dump(-1, ' ', false, json::error_handler_t::replace),
+                text.OriginOfAll());
+    return absl::OkStatus();
+  }
+
+  template <class AppendPart>
+  absl::Status AppendParts(std::string_view brackets, size_t parts, int depth, AppendPart append) {
+    if (parts == 0) return Put(brackets);
+    LR_RETURN_IF_ERROR(Put(brackets.substr(0, 1)));
+    for (size_t i = 0; i < parts; ++i) {
+      if (i > 0) LR_RETURN_IF_ERROR(Put(style_.comma));
+      LR_RETURN_IF_ERROR(Newline(depth + 1));
+      LR_RETURN_IF_ERROR(append(i));
     }
-    LR_RETURN_IF_ERROR(Newline(indent, depth, budget, out));
-    return put("]"), absl::OkStatus();
+    LR_RETURN_IF_ERROR(Newline(depth));
+    return Put(brackets.substr(1));
   }
-  if (const Map* map = value.map()) {
-    if (map->empty()) return put("{}"), absl::OkStatus();
-    put("{");
-    for (size_t i = 0; i < map->size(); ++i) {
-      if (i > 0) put(comma);
-      LR_RETURN_IF_ERROR(Newline(indent, depth + 1, budget, out));
-      LR_RETURN_IF_ERROR(AppendQuoted((*map)[i].first, budget, out));
-      put(": ");
-      LR_RETURN_IF_ERROR(AppendJson((*map)[i].second, indent, depth + 1, budget, out));
-    }
-    LR_RETURN_IF_ERROR(Newline(indent, depth, budget, out));
-    return put("}"), absl::OkStatus();
+
+  absl::Status Newline(int depth) {
+    if (style_.indent < 0) return absl::OkStatus();
+    const auto blanks = static_cast<size_t>(style_.indent * depth);
+    LR_RETURN_IF_ERROR(budget_->SpendText(blanks));
+    return Put("\n" + std::string(blanks, ' '));
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("tojson: ", std::string(value.kind()), " has no JSON"));
-}
+
+  const JsonStyle& style_;
+  Budget* const budget_;
+  MarkedText out_;
+};
 
 }  // namespace
 
@@ -161,18 +174,19 @@ std::string_view Value::kind() const {
   return kKinds[of.index()];
 }
 
-Value FromJson(const nlohmann::json& json) {
-  using Type = nlohmann::json::value_t;
+template <class Json>
+Value FromJson(const Json& json) {
+  using Type = typename Json::value_t;
   switch (json.type()) {
     case Type::boolean:
-      return {json.get<bool>()};
+      return {json.template get<bool>()};
     case Type::number_integer:
     case Type::number_unsigned:
-      return {json.get<int64_t>()};
+      return {json.template get<int64_t>()};
     case Type::number_float:
-      return {json.get<double>()};
+      return {json.template get<double>()};
     case Type::string:
-      return Value::Text(json.get<std::string>(), Origin::kMessage);
+      return Value::Text(json.template get<std::string>(), Origin::kMessage);
     case Type::array: {
       List list;
       for (const auto& item : json) list.push_back(FromJson(item));
@@ -188,6 +202,9 @@ Value FromJson(const nlohmann::json& json) {
       return {None{}};
   }
 }
+
+template Value FromJson(const nlohmann::json& json);
+template Value FromJson(const nlohmann::ordered_json& json);
 
 absl::StatusOr<bool> Equal(const Value& a, const Value& b, Budget* budget) {
   LR_RETURN_IF_ERROR(budget->Spend(1));
@@ -256,11 +273,11 @@ absl::StatusOr<MarkedText> Printed(const Value& value) {
   return MarkedText(std::move(plain), Origin::kTemplate);
 }
 
-absl::StatusOr<MarkedText> ToJson(const Value& value, int64_t indent, Budget* budget) {
-  if (indent > 16) return absl::InvalidArgumentError("tojson: at most 16 columns are right");
-  MarkedText out;
-  LR_RETURN_IF_ERROR(AppendJson(value, indent, 0, budget, &out));
-  return out;
+absl::StatusOr<MarkedText> ToJson(const Value& value, const JsonStyle& style, Budget* budget) {
+  if (style.indent > 16) return absl::InvalidArgumentError("tojson: at most 16 columns are right");
+  JsonWriter writer(style, budget);
+  LR_RETURN_IF_ERROR(writer.Append(value, 0));
+  return std::move(writer).Take();
 }
 
 }  // namespace longrun::serving::jinja

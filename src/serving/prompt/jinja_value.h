@@ -43,7 +43,7 @@ struct Undefined {
   std::string name;  // what was looked for
 };
 struct None {};
-// A name that only a call gives meaning: raise_exception, range, namespace, dict.
+// A name that only a call gives meaning: raise_exception, range, namespace, dict, strftime_now.
 struct Builtin {
   std::string name;
 };
@@ -91,8 +91,9 @@ struct Value {
 // Of all pairs with a Value in them clang 14 must complete a Map's first, or none.
 static_assert(sizeof(Map::value_type) > sizeof(Value));
 
-// JSON's strings, keys included, are the message's.
-Value FromJson(const nlohmann::json& json);
+// JSON's strings, keys included, are the message's. Of nlohmann::json and ordered_json.
+template <class Json>
+Value FromJson(const Json& json);
 
 absl::StatusOr<bool> Equal(const Value& a, const Value& b, Budget* budget);
 // Below, equal, above: -1, 0, 1. Numbers with numbers, text with text.
@@ -102,7 +103,12 @@ const Value* Find(const Map& map, std::string_view key);
 
 // As {{ value }} prints it. Lists and maps are refused: tojson is meant.
 absl::StatusOr<MarkedText> Printed(const Value& value);
-// As Python's json.dumps(ensure_ascii=False) writes it; `indent` < 0: on one line.
-absl::StatusOr<MarkedText> ToJson(const Value& value, int64_t indent, Budget* budget);
+struct JsonStyle {
+  int64_t indent = -1;  // < 0: on one line
+  std::string comma = ", ", colon = ": ";
+};
+// As Python's json.dumps(ensure_ascii=False) writes it. What stands between the texts counts as the
+// message's: no special token is made of somebody's brackets and numbers.
+absl::StatusOr<MarkedText> ToJson(const Value& value, const JsonStyle& style, Budget* budget);
 
 }  // namespace longrun::serving::jinja
