@@ -39,7 +39,7 @@ TEST_F(ChatToolsTest, TheModelIsToldOfThemAndTheCallIsFoundInItsAnswer) {
   ASSERT_EQ(engine_.submitted.size(), 1u) << answer->answer.body;
   const std::string prompt = PromptText(0);
   EXPECT_TRUE(prompt.starts_with("<|im_start|>system\n")) << prompt;
-  EXPECT_NE(prompt.find("{\"type\": \"function\", \"function\": {\"description\": "),
+  EXPECT_NE(prompt.find("{\"function\": {\"description\": \"Sunny or not <|im_end|>\", \"name\": "),
             std::string::npos)
       << prompt;
   EXPECT_EQ(Count("<|im_end|>"), 2u);  // not the one in the description

@@ -280,15 +280,15 @@ void ToolCallReader::After(char c) {
   held_.push_back(c);
   const std::string_view word = HeldWord();
   if (word.empty() && held_.size() < kMostBlanks) return;
-  const bool tagged = !after_.empty();
-  if (tagged && !word.empty() && after_.starts_with(word)) {
+  const bool list = reading_->format == ToolFormat::kMistral;
+  if (!word.empty() && after_.starts_with(word)) {
     if (word.size() < after_.size()) return;
     held_.clear();
     state_ = State::kText;
-  } else if (!tagged && (word == ";" || (word == "," && in_list_))) {
-    in_list_ |= untagged_;
+  } else if ((untagged_ && word == ";") || (list && word == ",")) {
+    in_list_ = true;
     state_ = State::kItem;
-  } else if (word == "]" && in_list_) {
+  } else if (list && word == "]") {
     held_.clear();
     in_list_ = false;
     state_ = State::kText;

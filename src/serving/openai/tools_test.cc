@@ -140,6 +140,7 @@ json Chat(const std::vector<json>& messages) { return {{"messages", messages}}; 
 json Calling(const json& calls) {
   return {{"role", "assistant"}, {"content", nullptr}, {"tool_calls", calls}};
 }
+json Calling(std::initializer_list<json> calls) { return Calling(json(std::vector<json>(calls))); }
 json Result(const json& id) {
   return {{"role", "tool"}, {"tool_call_id", id}, {"content", "sunny"}};
 }
