@@ -192,7 +192,7 @@ void ToolCallReader::Item(char c) {
     return;
   }
   const bool opens = c == '[' && !in_list_ && reading_->format == ToolFormat::kMistral;
-  if (!opens && !IsBlank(c)) {
+  if ((!opens && !IsBlank(c)) || held_.size() >= 2 * kMostBlanks) {
     Release();
     return Step(c);
   }

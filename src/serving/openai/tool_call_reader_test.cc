@@ -249,5 +249,20 @@ TEST(ToolCallReaderTest, EndlessHeadsAndBlanksAreHeldNoLongerThanTheyMay) {
             std::string(300'000, '\n') + "<tool_call>{\"name\": \"" + std::string(300'000, 'a'));
 }
 
+TEST(ToolCallReaderTest, BlanksWhereACallMustComeAreHeldNoLongerThanTheyMay) {
+  const std::string blanks(300'000, ' ');
+  for (const auto& [format, before] :
+       {std::pair(ToolFormat::kHermes, "<tool_call>"), std::pair(ToolFormat::kLlama3, ""),
+        std::pair(ToolFormat::kMistral, "[TOOL_CALLS] ["),
+        std::pair(ToolFormat::kLlama3, "<|python_tag|>")}) {
+    ToolCallReader reader(Reading(format));
+    const std::string text = before + blanks;
+    std::string content = reader.Push(text).content;
+    EXPECT_LE(reader.held_bytes(), 4096u) << before;
+    content += reader.Finish().content;
+    EXPECT_EQ(content, text);
+  }
+}
+
 }  // namespace
 }  // namespace longrun::serving
