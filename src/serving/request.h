@@ -41,12 +41,16 @@ struct CallSyntax {
   int64_t most = 1;           // calls; at least one is written
 };
 
+// Of Format::json_schema for kToolCalls.
+inline constexpr char kContentKey[] = "response_format";
+
 // What the generated text must be.
 enum class FormatKind { kText, kJsonObject, kJsonSchema, kToolCalls };
 struct Format {
   FormatKind kind = FormatKind::kText;
   // For kJsonSchema the schema; for kToolCalls {"$defs": {…}} with each tool's name and the schema
-  // of its arguments, whose references begin with "#/$defs/NAME".
+  // of its arguments, whose references begin with "#/$defs/NAME"; beside it, at kContentKey, that
+  // of a text that may come instead of calls, if one may.
   std::string json_schema;
   CallSyntax calls;           // for kToolCalls
   std::vector<TokenId> ends;  // tokens that may end the text beside the end of text

@@ -142,6 +142,31 @@ test('with none and auto a model that calls nothing answers with text', async ()
   assert.ok(auto.choices[0].message.content.length > 0);
 });
 
+test('an answer in JSON may be a call instead', async () => {
+  const client = servers.hermes.client();
+  const format = {
+    type: 'json_schema',
+    json_schema: {
+      name: 'answer',
+      schema: {
+        type: 'object', properties: { sunny: { type: 'boolean' } }, required: ['sunny'],
+        additionalProperties: false,
+      },
+    },
+  };
+  const answers = await Promise.all(seeds.concat(seeds.map((seed) => seed + 100)).map((seed) =>
+    client.chat.completions.create(request(seed, { response_format: format }))));
+  for (const { choices: [choice] } of answers) {
+    if (choice.finish_reason === 'tool_calls') {
+      choice.message.tool_calls.forEach(assertCall);
+      assert.equal(choice.message.content, null);
+    } else {
+      assert.equal(choice.finish_reason, 'stop');
+      assert.equal(typeof JSON.parse(choice.message.content).sunny, 'boolean');
+    }
+  }
+});
+
 test("the client's own loop of calls and results", async () => {
   const asked = [];
   const runner = servers.hermes.client().chat.completions.runTools({

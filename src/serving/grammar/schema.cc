@@ -57,11 +57,12 @@ class Compiler {
   absl::StatusOr<Grammar> Compile() { return Finish(RuleOf("#")); }
 
   // Calls of the tools whose schemas stand in $defs.
-  absl::StatusOr<Grammar> CompileCalls(const std::vector<std::string>& names,
+  absl::StatusOr<Grammar> CompileCalls(const std::vector<std::string>& names, bool or_content,
                                        const CallSyntax& syntax) {
     const auto root = builder_.NewRule();
     const auto call = builder_.NewRule();
     Call(names, syntax.arguments_key, call);
+    if (or_content) builder_.Call(root.start, RuleOf(Beneath("#", kContentKey)), root.end);
     StateId at = builder_.Literal(root.start, syntax.before);
     for (int64_t n = 0; n < syntax.most && !builder_.full(); ++n) {
       const StateId after = builder_.NewState();
@@ -419,7 +420,7 @@ absl::StatusOr<Grammar> CompileCalls(std::string_view text, const CallSyntax& sy
   return CompileText(text, [&](const Schema& schemas) {
     std::vector<std::string> names;
     for (const auto& [name, parameters] : schemas.at("$defs").items()) names.push_back(name);
-    return Compiler(schemas).CompileCalls(names, syntax);
+    return Compiler(schemas).CompileCalls(names, schemas.contains(kContentKey), syntax);
   });
 }
 

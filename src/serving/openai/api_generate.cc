@@ -133,9 +133,11 @@ std::shared_ptr<const ToolReading> Api::State::ReadingOf(const ToolFields& tools
   reading->format = tool_format;
   reading->names.insert(tools.names.begin(), tools.names.end());
   reading->most = tools.parallel ? config.limits.calls : 1;
-  reading->calls_alone = must;
+  const bool confined = must || format->kind != FormatKind::kText;
+  reading->calls_alone = confined;
   reading->new_id = [this_format = tool_format] { return NewCallId(this_format); };
-  if (must) *format = CallsAlone(tool_format, tools, config.limits.calls);
+  if (confined)
+    *format = CallsAlone(tool_format, tools, config.limits.calls, must ? Format{} : *format);
   return reading;
 }
 

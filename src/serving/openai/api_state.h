@@ -73,8 +73,8 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
   std::optional<ApiError> EncodeChat(ChatPrompt prompt, std::vector<TokenId>* tokens);
   // Nothing: the chat's template has a place for its tools, their calls and results.
   std::optional<ApiError> CheckTools(const ChatPrompt& prompt) const;
-  // What is looked for in the answer; null where no calls are. Where one must come the text's
-  // format is set.
+  // What is looked for in the answer; null where no calls are. Where one must come, or the text
+  // must be JSON, the text's format is set.
   std::shared_ptr<const ToolReading> ReadingOf(const ToolFields& tools, Format* format) const;
   std::optional<ApiError> CheckTextBytes(const std::string& param, size_t bytes) const;
   // The engine's form of one prompt.

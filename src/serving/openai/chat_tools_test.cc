@@ -157,13 +157,24 @@ TEST_F(ChatToolsTest, ResultsGoBackToTheModel) {
   EXPECT_EQ(tokens->Json()["count"], Request(0).prompt.size()) << tokens->answer.body;
 }
 
-TEST_F(ChatToolsTest, JsonOfOnesOwnAndToolsDoNotGoTogether) {
-  const json format = {{"type", "json_object"}};
-  EXPECT_REFUSED(ChatWithTools({{"response_format", format}}), 400, "invalid_request_error",
-                 "response_format", "unsupported_parameter");
+TEST_F(ChatToolsTest, AnAnswerInJsonMayBeACallInstead) {
+  const json format = {{"type", "json_schema"},
+                       {"json_schema", {{"schema", {{"type", "object"}, {"title", "t"}}}}}};
+  const auto answer = ChatWithTools({{"response_format", format}, {"n", 2}});
+  ASSERT_EQ(engine_.submitted.size(), 1u) << answer->answer.body;
+  EXPECT_EQ(Request(0).format.kind, FormatKind::kToolCalls);
+  const json schemas = json::parse(Request(0).format.json_schema);
+  EXPECT_EQ(schemas["response_format"]["title"], "t");
+  engine_.Say(0, "{\"answer\": 1}", 0, FinishReason::kStop);
+  engine_.End(0, Call("{}"), 9, 1);
+  const json choices = answer->Json()["choices"];
+  EXPECT_EQ(choices[0]["message"]["content"], "{\"answer\": 1}");
+  EXPECT_EQ(choices[1]["message"]["tool_calls"].size(), 1u);
+
   ChatWithTools({{"response_format", format}, {"tool_choice", "none"}});
-  ASSERT_EQ(engine_.submitted.size(), 1u);
-  EXPECT_EQ(Request(0).format.kind, FormatKind::kJsonObject);
+  EXPECT_EQ(Request(1).format.kind, FormatKind::kJsonSchema);
+  ChatWithTools({{"response_format", format}, {"tool_choice", "required"}});
+  EXPECT_FALSE(json::parse(Request(2).format.json_schema).contains("response_format"));
 }
 
 TEST_F(ChatToolsTest, TemplatesWithoutToolsSaySo) {

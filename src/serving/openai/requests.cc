@@ -37,13 +37,6 @@ ChatRequest ReadChatRequest(const RequestLimits& limits, int64_t vocab_size, Bod
   request.messages = ReadMessages(limits, fields);
   ReadChatLogprobs(limits, fields, &request.fields.sampling);
   request.tools = ReadTools(limits, fields);
-  // A text that must be JSON of one's own can call nothing.
-  if (request.tools.choice == ToolFields::Choice::kAuto &&
-      request.fields.format.kind != FormatKind::kText)
-    fields->Fail("response_format",
-                 "'response_format' and 'tools' do not go together here, unless 'tool_choice' is "
-                 "\"none\" or asks for a call.",
-                 "unsupported_parameter");
   if (const json* variables = fields->Find("chat_template_kwargs")) {
     if (!variables->is_object()) fields->WrongType("chat_template_kwargs", "an object", *variables);
     if (static_cast<int64_t>(variables->dump().size()) > limits.template_variable_bytes)

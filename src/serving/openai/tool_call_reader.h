@@ -36,7 +36,7 @@ struct ToolReading {
   ToolFormat format = ToolFormat::kHermes;
   std::set<std::string, std::less<>> names;
   int64_t most = 1;          // calls beyond are left out
-  bool calls_alone = false;  // the text was made by CallsAlone: Mistral's has no marker
+  bool calls_alone = false;  // the text is what CallsAlone allows: Mistral's has no marker
   std::function<std::string()> new_id;
 };
 

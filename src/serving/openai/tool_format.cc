@@ -95,7 +95,8 @@ std::string NewCallId(ToolFormat format) {
   return format == ToolFormat::kMistral ? RandomName(9) : "call_" + RandomName(24);
 }
 
-Format CallsAlone(ToolFormat format, const ToolFields& tools, int64_t most) {
+Format CallsAlone(ToolFormat format, const ToolFields& tools, int64_t most,
+                  const Format& otherwise) {
   Format made;
   made.kind = FormatKind::kToolCalls;
   CallSyntax& syntax = made.calls;
@@ -119,7 +120,14 @@ Format CallsAlone(ToolFormat format, const ToolFields& tools, int64_t most) {
     if (tools.forced.empty() || tools.forced == name)
       schemas[name] = ArgumentsSchema(name, tools.tools[i]);
   }
-  made.json_schema = ordered_json{{"$defs", std::move(schemas)}}.dump();
+  ordered_json all = {{"$defs", std::move(schemas)}};
+  if (otherwise.kind != FormatKind::kText) {
+    ordered_json& content = all[kContentKey];
+    content = otherwise.kind == FormatKind::kJsonSchema ? ordered_json::parse(otherwise.json_schema)
+                                                        : ordered_json{{"type", "object"}};
+    MoveReferences(absl::StrCat("#/", kContentKey), false, &content);
+  }
+  made.json_schema = all.dump();
   return made;
 }
 

@@ -34,7 +34,9 @@ std::vector<std::string_view> MarkerTokens(ToolFormat format);
 // Mistral's templates want nine letters and digits.
 std::string NewCallId(ToolFormat format);
 
-// The text must be calls of these tools, `most` of them where several are allowed.
-Format CallsAlone(ToolFormat format, const ToolFields& tools, int64_t most);
+// The text must be calls of these tools, `most` of them where several are allowed. `otherwise`:
+// JSON that it may be instead; of a text without a format it may not.
+Format CallsAlone(ToolFormat format, const ToolFields& tools, int64_t most,
+                  const Format& otherwise = {});
 
 }  // namespace longrun::serving

@@ -293,6 +293,40 @@ TEST(ToolFormatTest, AConfinedAnswerIsCallsAlone) {
   EXPECT_EQ(kinds_met, 8u);
 }
 
+// Either is met, and each is by its schema.
+TEST(ToolFormatTest, JsonOfOnesOwnMayComeInsteadOfCalls) {
+  const ToolFields tools = TwoTools();
+  const Format answer = {
+      FormatKind::kJsonSchema,
+      R"({"type": "object", "properties": {"name": {"$ref": "#/$defs/n"}}, "required": ["name"],
+          "$defs": {"n": {"enum": ["f", "go_far"]}}})"};
+  Random random(5);
+  for (const ToolFormat format : {ToolFormat::kHermes, ToolFormat::kLlama3, ToolFormat::kMistral}) {
+    int calls_met = 0, answers_met = 0;
+    for (int round = 0; round < 20; ++round) {
+      const std::string text = RandomText(CallsAlone(format, tools, 2, answer), &random);
+      auto reading = std::make_shared<ToolReading>();
+      reading->format = format;
+      reading->names.insert(tools.names.begin(), tools.names.end());
+      reading->most = 2;
+      reading->calls_alone = true;
+      reading->new_id = [] { return "id"; };
+      ToolCallReader reader(reading);
+      const Spoken said = reader.Push(text);
+      const std::string content = said.content + reader.Finish().content;
+      EXPECT_NE(said.calls.empty(), content.empty()) << text;
+      (said.calls.empty() ? answers_met : calls_met) += 1;
+      if (said.calls.empty()) {
+        const json read = json::parse(content);
+        EXPECT_TRUE(read.at("name") == "f" || read.at("name") == "go_far") << text;
+        EXPECT_EQ(read.size(), 1u);
+      }
+    }
+    EXPECT_GT(calls_met, 0);
+    EXPECT_GT(answers_met, 0);
+  }
+}
+
 TEST(ToolFormatTest, ANamedToolIsTheOnlyOneAndAloneWhereCallsAreNotParallel) {
   ToolFields tools = TwoTools();
   tools.forced = "go_far";

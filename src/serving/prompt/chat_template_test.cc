@@ -127,6 +127,7 @@ ChatPrompt WithTools() {
   prompt.messages = {{"user", "When?"}, {"assistant", ""}, {"tool", "noon", "now"}, {"user", "Ah"}};
   prompt.messages[1].tool_calls = {{"c1", "now", {{"zone", {1, nullptr}}}}};
   prompt.messages[2].tool_call_id = "c1";
+  prompt.variables = {{"large", 18446744073709551615u}};
   return prompt;
 }
 
@@ -187,6 +188,7 @@ TEST(ChatTemplateTest, TemplatesReadToolsAndCallsAsTransformersHandsThemOn) {
            {"{{ nothing is iterable and nothing is sequence }}{{ none is iterable }}", "TrueFalse"},
            {"{{ {'output': messages[2].content} | tojson }}", "{\"output\": \"noon\"}"},
            {"{{ strftime_now('%Y') }}", "1970"},
+           {"{{ [large, -3] | tojson }}", "[1.8446744073709552e+19, -3]"},
        })
     EXPECT_EQ(Rendered(Make(source), WithTools()), expected) << source;
   EXPECT_EQ(Rendered(Make("{{ tools is none }}{{ tools is iterable }}")), "TrueFalse");

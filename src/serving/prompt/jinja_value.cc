@@ -180,8 +180,10 @@ Value FromJson(const Json& json) {
   switch (json.type()) {
     case Type::boolean:
       return {json.template get<bool>()};
-    case Type::number_integer:
     case Type::number_unsigned:
+      if (json.template get<uint64_t>() > INT64_MAX) return {json.template get<double>()};
+      return {json.template get<int64_t>()};
+    case Type::number_integer:
       return {json.template get<int64_t>()};
     case Type::number_float:
       return {json.template get<double>()};
