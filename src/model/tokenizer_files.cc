@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "absl/strings/str_join.h"
 #include "base/file.h"
 #include "model/strict_json.h"
 #include "model/vocab_builder.h"
@@ -27,6 +28,36 @@ absl::Status ForEachLine(std::string_view text, F visit) {
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
   }
   return absl::OkStatus();
+}
+
+// The names that end so, sorted.
+std::vector<std::string> FilesEndingWith(const fs::path& folder, std::string_view end) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error), last; !error && it != last; it.increment(error)) {
+    std::string name = it->path().filename().string();
+    if (name.ends_with(end)) names.push_back(std::move(name));
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+absl::StatusOr<Tokenizer> LoadTiktokenOf(const fs::path& folder) {
+  const std::vector<std::string> names = FilesEndingWith(folder, ".tiktoken");
+  if (names.size() == 1) return LoadTiktoken((folder / names[0]).string());
+  if (!names.empty()) {
+    return absl::InvalidArgumentError(
+        fmt::format("{} holds several .tiktoken files: {}; one is right", folder.string(),
+                    absl::StrJoin(names, ", ")));
+  }
+  std::error_code error;
+  return absl::NotFoundError(fmt::format(
+      "{} holds neither tokenizer.json nor vocab.json with merges.txt nor a .tiktoken file{}",
+      folder.string(),
+      fs::exists(folder / "tokenizer.model", error)
+          ? "; tokenizer.model is not read, but transformers makes a tokenizer.json of it: "
+            "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
+          : ""));
 }
 
 }  // namespace
@@ -52,9 +83,8 @@ absl::StatusOr<Tokenizer> LoadTokenizer(const std::string& path) {
   std::error_code error;
   if (!fs::exists(path, error)) {
     return absl::NotFoundError(
-        fmt::format("{}: no such file; a folder with tokenizer.json or with vocab.json and "
-                    "merges.txt is right, "
-                    "or one of those files, or a .tiktoken file",
+        fmt::format("{}: no such file; a folder with tokenizer.json, with vocab.json and "
+                    "merges.txt or with a .tiktoken file is right, or one of those files",
                     path));
   }
   if (!fs::is_directory(path, error)) {
@@ -69,8 +99,7 @@ absl::StatusOr<Tokenizer> LoadTokenizer(const std::string& path) {
   if (fs::exists(folder / "vocab.json", error)) {
     return LoadVocabAndMerges((folder / "vocab.json").string(), (folder / "merges.txt").string());
   }
-  return absl::NotFoundError(
-      fmt::format("{} holds neither tokenizer.json nor vocab.json with merges.txt", path));
+  return LoadTiktokenOf(folder);
 }
 
 }  // namespace longrun::model

@@ -145,6 +145,10 @@ TEST_F(TokenizerFiles, TiktokenRanksThatAreNone) {
   EXPECT_THAT(ErrorOf("e.tiktoken"), HasSubstr("not base64"));
   Put("f.tiktoken", bytes + "YWJj 256\n");  // "abc"
   EXPECT_THAT(ErrorOf("f.tiktoken"), HasSubstr("rank 256 cannot be made of two tokens"));
+  Put("i.tiktoken", bytes + "LAo= 256\n");  // ",\n": two words as GPT-2 splits text
+  EXPECT_THAT(ErrorOf("i.tiktoken"), HasSubstr("rank 256 is two words"));
+  Put("j.tiktoken", bytes + "Yck= 256\n" + "IGE= 257\n" + "J3I= 258\n");  // "a\xC9", " a", "'r"
+  EXPECT_TRUE(LoadTokenizer(Path("j.tiktoken")).ok()) << ErrorOf("j.tiktoken");
   Put("g.tiktoken", "YQ== 0\n");
   EXPECT_THAT(ErrorOf("g.tiktoken"), HasSubstr("no token for the byte"));
   Put("h.tiktoken", bytes + "YWI= 99999999999\n");
@@ -229,6 +233,22 @@ TEST_F(TokenizerFiles, WhatIsNotThereIsNamed) {
   EXPECT_THAT(ErrorOf("none"), HasSubstr("no such file"));
   fs::create_directories(Path("empty"));
   EXPECT_THAT(ErrorOf("empty"), HasSubstr("holds neither"));
+  Put("empty/tokenizer.model", "");
+  EXPECT_THAT(ErrorOf("empty"), HasSubstr("save_pretrained"));
+}
+
+TEST_F(TokenizerFiles, AFolderMayHaveATiktokenFileAlone) {
+  std::string ranks;
+  for (int b = 0; b < 256; ++b) {
+    ranks += fmt::format("{} {}\n", absl::Base64Escape(std::string(1, static_cast<char>(b))), b);
+  }
+  fs::create_directories(Path("f"));
+  Put("f/gpt2.tiktoken", ranks);
+  const auto loaded = LoadTokenizer(Path("f"));
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(loaded->vocab_size(), 257);
+  Put("f/other.tiktoken", ranks);
+  EXPECT_THAT(ErrorOf("f"), HasSubstr("several .tiktoken files: gpt2.tiktoken, other.tiktoken"));
 }
 
 }  // namespace

@@ -29,6 +29,7 @@
 #include "serving/prompt/chat_template.h"
 #include "serving/schedule/memory_plan.h"
 #include "worker/memory_available.h"
+#include "worker/model_folder.h"
 #include "worker/model_tokens.h"
 #include "worker/serve_device.h"
 #include "worker/serve_memory.h"
@@ -123,12 +124,19 @@ absl::StatusOr<MemoryPlan> Plan(const ServeOptions& options, const ServeDevice& 
                                  .text_bytes = text_bytes,
                                  .threads = device.ThreadCount()});
   }
-  question.limit_bytes = static_cast<double>(options.memory_bytes);
+  const auto left = device.MemoryLeft();
+  // The weights and the program are in memory already, and so no longer part of what is left.
+  const auto held = static_cast<double>(executor.shape().weight_bytes + program_bytes);
   if (options.memory_bytes == 0) {
-    LR_ASSIGN_OR_RETURN(const int64_t left, device.MemoryLeft());
-    // The weights and the program are in memory already, and so no longer part of what is left.
-    question.limit_bytes = kOfWhatIsLeft * static_cast<double>(left) +
-                           static_cast<double>(executor.shape().weight_bytes + program_bytes);
+    LR_RETURN_IF_ERROR(left.status());
+    question.limit_bytes = kOfWhatIsLeft * static_cast<double>(*left) + held;
+    return PlanMemory(question);
+  }
+  question.limit_bytes = static_cast<double>(options.memory_bytes);
+  if (left.ok() && question.limit_bytes > static_cast<double>(*left) + held) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("--memory: ", FormatBytes(question.limit_bytes), " are more than the ",
+                     FormatBytes(static_cast<double>(*left) + held), " that there are"));
   }
   return PlanMemory(question);
 }
@@ -242,8 +250,10 @@ void WarnOfStrangers(const ServeOptions& options) {
 
 }  // namespace
 
-absl::Status Serve(const ServeOptions& options) {
+absl::Status Serve(const ServeOptions& asked) {
   const Stopwatch since_start;
+  ServeOptions options = asked;
+  LR_ASSIGN_OR_RETURN(options.model_dir, FindModelFolder(asked.model_dir, asked.runs_dir));
   if (options.max_step_tokens < options.max_sequences + options.block_tokens) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--max-step-tokens ", options.max_step_tokens, ": a token for each of ",
@@ -266,7 +276,8 @@ absl::Status Serve(const ServeOptions& options) {
   }
   const std::unique_ptr<ConstraintCompiler> compiler = ConstraintCompiler::Make(tokenizer);
   const int64_t program_bytes = ResidentBytes();
-  const ServeDevice device = {.name = options.device, .threads = options.threads};
+  const ServeDevice device = {
+      .name = options.device, .threads = options.threads, .context = options.context};
   LR_ASSIGN_OR_RETURN(const std::unique_ptr<Executor> executor,
                       device.Open(options.model_dir, options.weights));
   if (tokenizer.vocab_size() > executor->shape().vocab_size) {

@@ -10,8 +10,9 @@
 namespace longrun::worker {
 
 struct ServeOptions {
-  std::string model_dir;
-  std::string name;  // how clients call the model; "": the folder's name
+  std::string model_dir;  // or the name of a run
+  std::string runs_dir;   // where runs lie; "": there are none
+  std::string name;       // how clients call the model; "": the folder's name
   std::string host = "127.0.0.1";
   int port = 8000;  // 0: any that is free
 
@@ -19,6 +20,7 @@ struct ServeOptions {
   std::string weights = "auto";  // auto (as in the files), f32, bf16, f16, int8
   std::string cache = "auto";    // auto (as the weights), f32, bf16, int8
   int threads = 0;               // 0: one for each core
+  int64_t context = 0;           // tokens of the longest sequence; 0: the model's own
   int64_t memory_bytes = 0;      // weights, activations and cache; 0: nine tenths of what is left
   int64_t block_tokens = 16;
   int64_t max_sequences = 256;

@@ -41,6 +41,7 @@ void AddModel(CLI::App* app, ServeOptions* o) {
                   "Folder with config.json, safetensors and a tokenizer (GPT-2 or Llama family), "
                   "or a run's name")
       ->required();
+  app->add_option("--runs", o->runs_dir)->group("");  // given by `longrun serve`
   app->add_option("--name", o->name, "How clients call it (the folder's name)");
   app->add_option("--device", o->device,
                   "cpu (own loops), or by libtorch: cuda, cuda:N (never tried yet), torch:cpu")
@@ -64,6 +65,9 @@ void AddMemory(CLI::App* app, ServeOptions* o) {
   AddParsed(app, "--memory", &o->memory_bytes, ParseBytes,
             "For weights, activations and cache, e.g. 8Gi (nine tenths of what is left)")
       ->type_name("BYTES");
+  app->add_option("--context", o->context,
+                  "Tokens of the longest prompt with its answer (the model's own)")
+      ->check(CLI::Range(1, 1 << 24));
   app->add_option("--cache", o->cache,
                   "Keys and values as auto (bf16 or f32, as the weights), "
                   "f32, bf16 or int8")

@@ -30,10 +30,11 @@ absl::StatusOr<std::unique_ptr<Executor>> ServeDevice::Open(const std::string& m
                                                             const std::string& weights) const {
   if (name == kOwn) {
     LR_ASSIGN_OR_RETURN(const CpuWeightType type, CpuTypeOf(weights));
-    return OpenCpuExecutor(model_dir, {.weights = type, .threads = threads});
+    return OpenCpuExecutor(model_dir, {.weights = type, .threads = threads, .context = context});
   }
-  return OpenTorchExecutor(model_dir,
-                           {.device = TorchName(name), .weights = weights, .threads = threads});
+  return OpenTorchExecutor(
+      model_dir,
+      {.device = TorchName(name), .weights = weights, .threads = threads, .context = context});
 }
 
 bool ServeDevice::has_own_memory() const { return HasOwnMemory(name); }

@@ -16,7 +16,8 @@ namespace longrun::worker {
 
 struct ServeDevice {
   std::string name = "cpu";
-  int threads = 0;  // on the CPU; 0: one for each core
+  int threads = 0;      // on the CPU; 0: one for each core
+  int64_t context = 0;  // tokens of the longest sequence; 0: the model's own
 
   // Loads the model. `weights`: "auto" (as in the files), "f32", "bf16", "f16" or "int8"; which of
   // them a device has, it says itself.

@@ -1,5 +1,6 @@
 """The CPU executor's logits against torch's own operations: GPT-2 and Llama with random weights,
-grouped queries, llama3 scaling, tied and own heads. Needs torch; skipped (exit 77) without.
+grouped queries, scalings of positions, biases, tied and own heads, and Llama's relatives Mistral
+and Qwen2. Needs torch; skipped (exit 77) without.
 """
 
 import json
@@ -102,14 +103,28 @@ def llama3_frequencies(frequencies, scaling):
     return torch.where((length <= low) & (length >= high), blended, stretched)
 
 
-def llama(kv_heads, tied, scaling):
+def yarn_frequencies(frequencies, scaling, theta):
+    """YaRN (Peng et al. 2023, section 3.2), with the bounds of the ramp at whole pairs."""
+    dim, context = 2 * len(frequencies), scaling["original_max_position_embeddings"]
+    low, high = (dim * math.log(context / (turns * 2 * math.pi)) / (2 * math.log(theta))
+                 for turns in (32, 1))
+    low, high = max(math.floor(low), 0), min(math.ceil(high), dim - 1)
+    ramp = ((torch.arange(dim // 2) - low) / (high - low)).clamp(0, 1)
+    return frequencies * (1 - ramp) + frequencies / scaling["factor"] * ramp
+
+
+def llama(kv_heads, tied, scaling, kind="llama", biases=()):
+    """`biases`: names of the projections that have one."""
     torch.manual_seed(4)
     d, heads, dim, f, layers, vocab = 64, 4, 32, 152, 2, 211
-    config = {"model_type": "llama", "num_hidden_layers": layers, "num_attention_heads": heads,
+    config = {"model_type": kind, "num_hidden_layers": layers, "num_attention_heads": heads,
               "num_key_value_heads": kv_heads, "head_dim": dim, "hidden_size": d,
               "intermediate_size": f, "max_position_embeddings": 256, "vocab_size": vocab,
               "rms_norm_eps": 1e-5, "rope_theta": 5e5, "rope_scaling": scaling,
-              "tie_word_embeddings": tied}
+              "tie_word_embeddings": tied, "sliding_window": None}
+    if kind == "llama":
+        config |= {"attention_bias": "self_attn.o_proj" in biases,
+                   "mlp_bias": "mlp.up_proj" in biases}
     t = {"model.embed_tokens.weight": torch.randn(vocab, d) * 0.3,
          "model.norm.weight": 1 + 0.2 * torch.randn(d)}
     if not tied:
@@ -121,11 +136,19 @@ def llama(kv_heads, tied, scaling):
                             ("self_attn.o_proj", (d, heads * dim)), ("mlp.gate_proj", (f, d)),
                             ("mlp.up_proj", (f, d)), ("mlp.down_proj", (d, f))):
             t[f"model.layers.{i}.{name}.weight"] = torch.randn(shape) / math.sqrt(shape[1])
+            if name in biases:
+                t[f"model.layers.{i}.{name}.bias"] = 0.2 * torch.randn(shape[0])
         for name in ("input_layernorm", "post_attention_layernorm"):
             t[f"model.layers.{i}.{name}.weight"] = 1 + 0.2 * torch.randn(d)
     frequencies = 1 / 5e5 ** (torch.arange(0, dim, 2, dtype=torch.float64) / dim)
-    if scaling:
+    magnitude, way = 1, (scaling or {}).get("rope_type")
+    if way == "llama3":
         frequencies = llama3_frequencies(frequencies, scaling)
+    elif way == "linear":
+        frequencies = frequencies / scaling["factor"]
+    elif way == "yarn":
+        frequencies = yarn_frequencies(frequencies, scaling, 5e5)
+        magnitude = 0.1 * math.log(scaling["factor"]) + 1
 
     def norm(x, name):
         return x * (x.pow(2).mean(-1, keepdim=True) + 1e-5).rsqrt() * t[f"model.{name}.weight"]
@@ -134,20 +157,23 @@ def llama(kv_heads, tied, scaling):
         """[heads, tokens, dim]; halves are the pairs' two sides."""
         angles = (torch.arange(x.shape[1])[:, None] * frequencies.float()).repeat(1, 2)
         other = torch.cat((-x[..., dim // 2:], x[..., :dim // 2]), -1)
-        return x * angles.cos() + other * angles.sin()
+        return (x * angles.cos() + other * angles.sin()) * magnitude
+
+    def linear(x, name):
+        return F.linear(x, t[f"model.{name}.weight"], t.get(f"model.{name}.bias"))
 
     def forward(tokens):
         x = t["model.embed_tokens.weight"][tokens]
         for i in range(layers):
             y = norm(x, f"layers.{i}.input_layernorm")
-            q, k, v = ((y @ t[f"model.layers.{i}.self_attn.{part}_proj.weight"].t())
+            q, k, v = (linear(y, f"layers.{i}.self_attn.{part}_proj")
                        .reshape(len(tokens), -1, dim).transpose(0, 1) for part in "qkv")
             k, v = (part.repeat_interleave(heads // kv_heads, 0) for part in (turn(k), v))
-            x = x + attention(turn(q), k, v) @ t[f"model.layers.{i}.self_attn.o_proj.weight"].t()
+            x = x + linear(attention(turn(q), k, v), f"layers.{i}.self_attn.o_proj")
             y = norm(x, f"layers.{i}.post_attention_layernorm")
-            mlp = f"model.layers.{i}.mlp."
-            gate = F.silu(y @ t[mlp + "gate_proj.weight"].t())
-            x = x + (gate * (y @ t[mlp + "up_proj.weight"].t())) @ t[mlp + "down_proj.weight"].t()
+            mlp = f"layers.{i}.mlp."
+            gate = F.silu(linear(y, mlp + "gate_proj"))
+            x = x + linear(gate * linear(y, mlp + "up_proj"), mlp + "down_proj")
         head = t["model.embed_tokens.weight" if tied else "lm_head.weight"]
         return norm(x, "norm") @ head.t()
     return config, t, forward, vocab
@@ -155,12 +181,21 @@ def llama(kv_heads, tied, scaling):
 
 SCALING = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
            "original_max_position_embeddings": 64}
+QKV = tuple(f"self_attn.{part}_proj" for part in "qkv")
+ALL = QKV + ("self_attn.o_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
 MODELS = {
     "gpt2": lambda: gpt2(True),
     "gpt2 without bias": lambda: gpt2(False),
     "llama, grouped queries, own head": lambda: llama(2, False, None),
     "llama, one key for all, tied": lambda: llama(1, True, None),
     "llama, llama3 scaling": lambda: llama(4, False, SCALING),
+    "llama, linear scaling": lambda: llama(2, False, {"rope_type": "linear", "factor": 4.0}),
+    "llama, dynamic scaling": lambda: llama(2, False, {"rope_type": "dynamic", "factor": 4.0}),
+    "llama, yarn": lambda: llama(2, False, {"rope_type": "yarn", "factor": 4.0,
+                                            "original_max_position_embeddings": 64}),
+    "llama, biases": lambda: llama(2, True, None, biases=ALL),
+    "mistral": lambda: llama(2, False, None, "mistral"),
+    "qwen2": lambda: llama(2, True, None, "qwen2", QKV),
 }
 
 

@@ -24,18 +24,6 @@ std::string WorkerProgram() {
   return !error && ::access(beside.c_str(), X_OK) == 0 ? beside.string() : "longrun-worker";
 }
 
-// The folder of the model that a run made, where `word` names one and is no path itself.
-std::string ModelOf(const std::string& word) {
-  std::error_code error;
-  const auto state = FindStateFolder("");
-  if (!state.ok() || word.starts_with("-") || word.find('/') != std::string::npos ||
-      std::filesystem::exists(word, error)) {
-    return word;
-  }
-  const std::string model = state->run(word) + "/model";
-  return std::filesystem::exists(model, error) ? model : word;
-}
-
 int Serve(const std::vector<std::string>& words) {
   const std::string program = WorkerProgram();
   // Called by this name, the worker's help and errors speak of `longrun serve`.
@@ -43,7 +31,10 @@ int Serve(const std::vector<std::string>& words) {
   std::string command = "serve";
   std::vector<char*> arguments{name.data(), command.data()};
   std::vector<std::string> copies = words;
-  if (!copies.empty()) copies[0] = ModelOf(copies[0]);
+  // The model may be that of a run.
+  if (const auto state = FindStateFolder(""); state.ok()) {
+    copies.insert(copies.begin(), {"--runs", state->runs()});
+  }
   for (std::string& word : copies) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   ::execvp(program.c_str(), arguments.data());

@@ -110,7 +110,7 @@ absl::StatusOr<std::unique_ptr<Executor>> OpenCpuExecutor(const std::string& fol
         "threads: {} is out of range; 0 (all CPUs) to {} is right", options.threads, kMostThreads));
   }
   LR_ASSIGN_OR_RETURN(const Kernels* kernels, FindKernels(options.instructions));
-  LR_ASSIGN_OR_RETURN(ModelConfig config, ReadModelConfig(folder));
+  LR_ASSIGN_OR_RETURN(ModelConfig config, ReadModelConfig(folder, options.context));
   if (config.heads / config.kv_heads > kQueryRows) {
     return absl::InvalidArgumentError(
         fmt::format("{}: {} heads share a key; at most {} are supported", folder,

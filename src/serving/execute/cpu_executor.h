@@ -19,6 +19,7 @@ enum class CpuWeightType { kAuto, kF32, kBF16, kInt8 };
 struct CpuOptions {
   CpuWeightType weights = CpuWeightType::kAuto;  // auto: f32 for files of f32, else bf16
   int threads = 0;                               // 0: one for each CPU that we may use
+  int64_t context = 0;       // tokens of the longest sequence; 0: the model's own
   std::string instructions;  // "avx512_bf16", "avx512", "avx2" or "plain"; "": the machine's best
 };
 

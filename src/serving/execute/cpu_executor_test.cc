@@ -225,6 +225,20 @@ TEST(CpuExecutor, WrongStepsAreRefused) {
   EXPECT_EQ(code({.tokens = tokens, .blocks = blocks, .logits = 3}), absl::StatusCode::kOk);
 }
 
+TEST(CpuExecutor, AContextMayBeLessThanTheModels) {
+  const ModelFolder model = RandomGpt2(2, 2, 32, 256, 97);
+  const Folder folder(model);
+  const auto executor = Open(folder.path(), {.context = 64});
+  EXPECT_EQ(executor->shape().context, 64);
+  const Tokens tokens = RandomTokens(64, 97, 5);
+  EXPECT_LT(
+      MaxDifference(Whole(*executor, tokens, Blocks(0, 4)), PlainForward(model, tokens).logits),
+      1e-4);
+  const auto more = OpenCpuExecutor(folder.path(), {.context = 257});
+  EXPECT_EQ(more.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(more.status().message().find("allows 1 to 256"), std::string::npos) << more.status();
+}
+
 TEST(CpuExecutor, ShapeCountsWhatIsThere) {
   const ModelFolder model = RandomLlama({});
   const Folder folder(model);

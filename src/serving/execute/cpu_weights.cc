@@ -95,7 +95,7 @@ class Loader {
     const NamedEnds ends = EndNames(config_);
     LR_RETURN_IF_ERROR(Embedding(ends.tokens, config_.vocab_size, config_.tied_head, &to_->tokens));
     if (!ends.positions.empty()) {
-      LR_RETURN_IF_ERROR(Embedding(ends.positions, config_.context, false, &to_->positions));
+      LR_RETURN_IF_ERROR(Embedding(ends.positions, config_.positions, false, &to_->positions));
     }
     to_->layers.resize(static_cast<size_t>(config_.layers));
     for (int64_t i = 0; i < config_.layers; ++i) {

@@ -175,7 +175,7 @@ inline void ExpectSharedBlocksAreLeftAlone(Executor& executor, int64_t vocab, do
 }
 
 inline std::vector<std::pair<std::string, ModelFolder>> Models() {
-  LlamaSizes grouped, tied, stretched;
+  LlamaSizes grouped, tied, stretched, qwen2;
   tied.tied = true;
   tied.kv_heads = 4;
   tied.attention_bias = tied.mlp_bias = true;
@@ -183,11 +183,13 @@ inline std::vector<std::pair<std::string, ModelFolder>> Models() {
   stretched.rope_scaling =
       R"({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
           "original_max_position_embeddings": 64})";
+  qwen2.type = "qwen2";
   return {{"gpt2", RandomGpt2(2, 3, 48, 256, 131)},
           {"gpt2 without bias", RandomGpt2(2, 2, 40, 256, 97, false)},
           {"llama, grouped queries, own head", RandomLlama(grouped)},
           {"llama, tied, biases", RandomLlama(tied)},
-          {"llama, llama3 scaling", RandomLlama(stretched)}};
+          {"llama, llama3 scaling", RandomLlama(stretched)},
+          {"qwen2", RandomLlama(qwen2)}};
 }
 
 }  // namespace longrun::serving

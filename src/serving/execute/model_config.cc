@@ -1,5 +1,6 @@
 #include "serving/execute/model_config.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -83,11 +84,11 @@ ModelConfig Gpt2(Fields& f) {
   c.layers = f.Size("n_layer", kMostLayers);
   c.d_model = f.Size("n_embd", kWidest);
   c.heads = c.kv_heads = f.Size("n_head", kMostHeads);
-  c.context = f.Size("n_positions", kLongest);
+  c.context = c.positions = f.Size("n_positions", kLongest);
   c.vocab_size = f.Size("vocab_size", kMostTokens);
   c.d_ff = f.Size("n_inner", kWidest, 4 * c.d_model);
   c.norm_epsilon = f.Number("layer_norm_epsilon", 1e-5);
-  c.attention_bias = c.mlp_bias = f.Flag("bias", true);
+  c.attention_bias = c.output_bias = c.mlp_bias = f.Flag("bias", true);
   c.tied_head = f.Flag("tie_word_embeddings", true);
   if (c.d_model % c.heads != 0) {
     f.Fail("n_embd", std::to_string(c.d_model) + " is not a multiple of the " +
@@ -104,7 +105,14 @@ ModelConfig Gpt2(Fields& f) {
   return c;
 }
 
-ModelConfig Llama(Fields& f) {
+// Within its window attention is that of Llama, beyond it is not: the window bounds the context.
+int64_t Within(Fields& f, int64_t context, bool windowed) {
+  if (!windowed || !f.Has("sliding_window")) return context;
+  return std::min(context, f.Size("sliding_window", kLongest));
+}
+
+// `type`: llama, mistral or qwen2.
+ModelConfig Llama(Fields& f, const std::string& type) {
   ModelConfig c;
   c.family = "llama";
   c.layers = f.Size("num_hidden_layers", kMostLayers);
@@ -115,7 +123,8 @@ ModelConfig Llama(Fields& f) {
   c.context = f.Size("max_position_embeddings", kLongest, 2048);
   c.vocab_size = f.Size("vocab_size", kMostTokens);
   c.norm_epsilon = f.Number("rms_norm_eps", 1e-6);
-  c.attention_bias = f.Flag("attention_bias", false);
+  c.attention_bias = type == "qwen2" || f.Flag("attention_bias", false);
+  c.output_bias = type != "qwen2" && c.attention_bias;
   c.mlp_bias = f.Flag("mlp_bias", false);
   c.tied_head = f.Flag("tie_word_embeddings", false);
   if (!f.Has("head_dim") && c.d_model % c.heads != 0) {
@@ -150,6 +159,8 @@ ModelConfig Llama(Fields& f) {
   } else {
     f.Fail("config", std::string(rotation.status().message()));
   }
+  c.context = Within(f, c.context,
+                     type == "mistral" || (type == "qwen2" && f.Flag("use_sliding_window", false)));
   return c;
 }
 
@@ -163,10 +174,11 @@ absl::StatusOr<ModelConfig> ParseModelConfig(const std::string& text, const std:
   ModelConfig config;
   if (type == "gpt2") {
     config = Gpt2(fields);
-  } else if (type == "llama") {
-    config = Llama(fields);
+  } else if (type == "llama" || type == "mistral" || type == "qwen2") {
+    config = Llama(fields, type);
   } else {
-    fields.Fail("model_type", "'" + type + "' is not supported; 'gpt2' and 'llama' are");
+    fields.Fail("model_type",
+                "'" + type + "' is not supported; gpt2, llama, mistral and qwen2 are");
   }
   if (!(config.norm_epsilon >= 0 && config.norm_epsilon < 1)) {
     fields.Fail("epsilon", "the norm's epsilon must be from 0 to below 1");
@@ -180,10 +192,16 @@ absl::StatusOr<ModelConfig> ParseModelConfig(const std::string& text, const std:
   return config;
 }
 
-absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& folder) {
+absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& folder, int64_t context) {
   const std::string path = folder + "/config.json";
   LR_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, int64_t{1} << 20));
-  return ParseModelConfig(text, path);
+  LR_ASSIGN_OR_RETURN(ModelConfig config, ParseModelConfig(text, path));
+  if (context < 0 || context > config.context) {
+    return absl::InvalidArgumentError("a context of " + std::to_string(context) + " tokens: " +
+                                      path + " allows 1 to " + std::to_string(config.context));
+  }
+  if (context > 0) config.context = context;
+  return config;
 }
 
 ModelShape ShapeOf(const ModelConfig& c) {

@@ -56,8 +56,10 @@ TEST(ModelConfig, WhatIsNotComputedIsRefusedByName) {
   EXPECT_THAT(Error("[]"), HasSubstr("not a JSON object"));
   EXPECT_THAT(Error(R"({"model_type": "mamba"})"), HasSubstr("'mamba' is not supported"));
   EXPECT_THAT(Error(llama + R"(, "hidden_act": "gelu"})"), HasSubstr("hidden_act"));
-  EXPECT_THAT(Error(llama + R"(, "rope_scaling": {"type": "dynamic", "factor": 2.0}})"),
-              HasSubstr("'dynamic' is not supported"));
+  EXPECT_THAT(Error(llama + R"(, "rope_scaling": {"type": "longrope", "factor": 2.0}})"),
+              HasSubstr("'longrope' is not supported; default, dynamic, linear, llama3 and yarn"));
+  EXPECT_THAT(Error(llama + R"(, "rope_scaling": {"type": "dynamic"}})"),
+              HasSubstr("rope_scaling.factor"));
   EXPECT_THAT(Error(llama + R"(, "rope_scaling": {"rope_type": "linear"}})"),
               HasSubstr("rope_scaling.factor"));
   EXPECT_THAT(Error(llama + R"(, "rope_scaling": {"rope_type": "linear", "factor": -1}})"),
@@ -86,10 +88,39 @@ TEST(ModelConfig, WrongSizesAreRefusedByName) {
   EXPECT_THAT(llama("tie_word_embeddings", "1"), HasSubstr("true or false"));
 }
 
+// model_type in place of kLlama's, and more fields.
+ModelConfig Relative(const std::string& type, const std::string& fields) {
+  std::string text = std::string(kLlama) + fields + "}";
+  text.replace(text.find("llama"), 5, type);
+  const auto config = ParseModelConfig(text, "c.json");
+  EXPECT_TRUE(config.ok()) << config.status();
+  return config.ok() ? *config : ModelConfig{};
+}
+
+TEST(ModelConfig, RelativesOfLlamaDifferInBiasesAndWindow) {
+  const ModelConfig mistral = Relative("mistral", R"(, "sliding_window": 128)");
+  EXPECT_TRUE(mistral.llama());
+  EXPECT_EQ(mistral.context, 128);  // beyond, attention would see a window alone
+  EXPECT_FALSE(mistral.attention_bias);
+  EXPECT_EQ(Relative("mistral", R"(, "sliding_window": null)").context, 512);
+  EXPECT_EQ(Relative("mistral", R"(, "sliding_window": 4096)").context, 512);
+  const ModelConfig qwen2 =
+      Relative("qwen2", R"(, "sliding_window": 128, "use_sliding_window": false)");
+  EXPECT_TRUE(qwen2.attention_bias);
+  EXPECT_FALSE(qwen2.output_bias);
+  EXPECT_EQ(qwen2.context, 512);
+  EXPECT_EQ(Relative("qwen2", R"(, "sliding_window": 128, "use_sliding_window": true)").context,
+            128);
+}
+
 Rotation Make(const char* scaling) {
   const auto rotation = MakeRotation(10000, 64, 8192, nlohmann::json::parse(scaling));
   EXPECT_TRUE(rotation.ok()) << rotation.status();
   return rotation.ok() ? *rotation : Rotation{};
+}
+
+TEST(Rotation, DynamicIsPlainWithinTheContext) {
+  EXPECT_EQ(Make(R"({"type": "dynamic", "factor": 4.0})").frequencies, Make("null").frequencies);
 }
 
 TEST(Rotation, LinearSlowsEveryPair) {

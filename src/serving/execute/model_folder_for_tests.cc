@@ -271,12 +271,12 @@ ModelFolder RandomGpt2(int64_t layers, int64_t heads, int64_t d, int64_t context
 ModelFolder RandomLlama(const LlamaSizes& s) {
   ModelFolder folder;
   folder.config_json = fmt::format(
-      R"({{"model_type": "llama", "num_hidden_layers": {}, "num_attention_heads": {},
+      R"({{"model_type": "{}", "num_hidden_layers": {}, "num_attention_heads": {},
           "num_key_value_heads": {}, "head_dim": {}, "hidden_size": {}, "intermediate_size": {},
           "max_position_embeddings": {}, "vocab_size": {}, "rms_norm_eps": 1e-5,
           "rope_theta": 10000.0, "rope_scaling": {}, "tie_word_embeddings": {},
           "attention_bias": {}, "mlp_bias": {}}})",
-      s.layers, s.heads, s.kv_heads, s.head_dim, s.d_model, s.d_ff, s.context, s.vocab,
+      s.type, s.layers, s.heads, s.kv_heads, s.head_dim, s.d_model, s.d_ff, s.context, s.vocab,
       s.rope_scaling, s.tied, s.attention_bias, s.mlp_bias);
   Random random(static_cast<uint64_t>(7 * s.layers + s.d_model));
   const auto add = [&](const std::string& name, std::vector<int64_t> shape, double mean,
@@ -292,9 +292,10 @@ ModelFolder RandomLlama(const LlamaSizes& s) {
     const std::string layer = "model.layers." + std::to_string(l);
     add(layer + ".input_layernorm.weight", {s.d_model}, 1, 0.2);
     const int64_t q = s.heads * s.head_dim, kv = s.kv_heads * s.head_dim;
-    linear(layer + ".self_attn.q_proj", s.d_model, q, s.attention_bias);
-    linear(layer + ".self_attn.k_proj", s.d_model, kv, s.attention_bias);
-    linear(layer + ".self_attn.v_proj", s.d_model, kv, s.attention_bias);
+    const bool bias = s.attention_bias || s.type == "qwen2";
+    linear(layer + ".self_attn.q_proj", s.d_model, q, bias);
+    linear(layer + ".self_attn.k_proj", s.d_model, kv, bias);
+    linear(layer + ".self_attn.v_proj", s.d_model, kv, bias);
     linear(layer + ".self_attn.o_proj", q, s.d_model, s.attention_bias);
     add(layer + ".post_attention_layernorm.weight", {s.d_model}, 1, 0.2);
     linear(layer + ".mlp.gate_proj", s.d_model, s.d_ff, s.mlp_bias);

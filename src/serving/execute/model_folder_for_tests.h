@@ -32,6 +32,7 @@ ModelFolder RandomGpt2(int64_t layers, int64_t heads, int64_t d_model, int64_t c
 struct LlamaSizes {
   int64_t layers = 2, heads = 4, kv_heads = 2, head_dim = 16, d_model = 48, d_ff = 104;
   int64_t context = 256, vocab = 131;
+  std::string type = "llama";  // "qwen2": with biases of queries, keys and values alone
   bool tied = false, attention_bias = false, mlp_bias = false;
   std::string rope_scaling = "null";
 };

@@ -108,9 +108,12 @@ absl::StatusOr<Rotation> MakeRotation(double theta, int64_t head_dim, int64_t co
     LR_RETURN_IF_ERROR(StretchLongWaves(scaling, &frequencies));
   } else if (type == "yarn") {
     LR_RETURN_IF_ERROR(Yarn(scaling, theta, head_dim, context, &frequencies, &rotation.magnitude));
+  } else if (type == "dynamic") {
+    // Frequencies sink with texts longer than the context, which are refused here.
+    LR_RETURN_IF_ERROR(Positive(scaling, "factor", 0).status());
   } else if (type != "default") {
     return Wrong("rope_type",
-                 "'" + type + "' is not supported; default, linear, llama3 and yarn are");
+                 "'" + type + "' is not supported; default, dynamic, linear, llama3 and yarn are");
   }
   rotation.frequencies.assign(frequencies.begin(), frequencies.end());
   return rotation;

@@ -9,9 +9,9 @@
 namespace longrun::serving {
 
 // `theta`: rope_theta. `scaling`: the object rope_scaling of config.json, or null. Known:
-// "default", "linear" (Chen et al. 2023), "llama3" (Llama 3.1's smooth stretch of long waves) and
-// "yarn" (Peng et al. 2023, §3). `context`: max_position_embeddings. InvalidArgument names the
-// field.
+// "default", "dynamic" (which within the context is the default), "linear" (Chen et al. 2023),
+// "llama3" (Llama 3.1's smooth stretch of long waves) and "yarn" (Peng et al. 2023, §3). `context`:
+// max_position_embeddings. InvalidArgument names the field.
 absl::StatusOr<Rotation> MakeRotation(double theta, int64_t head_dim, int64_t context,
                                       const nlohmann::json& scaling);
 

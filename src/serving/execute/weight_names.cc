@@ -8,7 +8,7 @@ NamedLayer Gpt2Layer(const ModelConfig& c, const std::string& h) {
   const bool bias = c.attention_bias;
   return {.attention_norm = h + ".ln_1",
           .qkv = {{{h + ".attn.c_attn", 3 * d}}, d, bias},
-          .out = {{{h + ".attn.c_proj", d}}, d, bias},
+          .out = {{{h + ".attn.c_proj", d}}, d, c.output_bias},
           .mlp_norm = h + ".ln_2",
           .up = {{{h + ".mlp.c_fc", c.d_ff}}, d, bias},
           .down = {{{h + ".mlp.c_proj", d}}, c.d_ff, bias}};
@@ -22,7 +22,7 @@ NamedLayer LlamaLayer(const ModelConfig& c, const std::string& l) {
       .qkv = {{{attention + "q_proj", q}, {attention + "k_proj", kv}, {attention + "v_proj", kv}},
               d,
               c.attention_bias},
-      .out = {{{attention + "o_proj", d}}, q, c.attention_bias},
+      .out = {{{attention + "o_proj", d}}, q, c.output_bias},
       .mlp_norm = l + ".post_attention_layernorm",
       .up = {{{mlp + "gate_proj", c.d_ff}, {mlp + "up_proj", c.d_ff}}, d, c.mlp_bias},
       .down = {{{mlp + "down_proj", d}}, c.d_ff, c.mlp_bias}};

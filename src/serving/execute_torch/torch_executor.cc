@@ -144,7 +144,7 @@ absl::StatusOr<at::ScalarType> TypeOf(const std::string& name, at::Device device
 absl::StatusOr<std::unique_ptr<Executor>> OpenTorchExecutor(const std::string& folder,
                                                             const TorchExecutorOptions& options) {
   LR_ASSIGN_OR_RETURN(const at::Device device, FindDevice(options.device));
-  LR_ASSIGN_OR_RETURN(ModelConfig config, ReadModelConfig(folder));
+  LR_ASSIGN_OR_RETURN(ModelConfig config, ReadModelConfig(folder, options.context));
   LR_ASSIGN_OR_RETURN(const model::SafetensorsModel files, model::SafetensorsModel::Open(folder));
   LR_ASSIGN_OR_RETURN(const at::ScalarType type, TypeOf(options.weights, device, files));
   if (device.is_cpu()) {

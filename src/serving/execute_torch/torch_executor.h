@@ -28,8 +28,9 @@ namespace longrun::serving {
 struct TorchExecutorOptions {
   std::string device = "cpu";  // "cpu", "cuda" (the first) or "cuda:1"
   std::string weights =
-      "auto";       // f32, bf16, f16 (CUDA alone); auto: f32 for files of f32, else bf16
-  int threads = 0;  // on the CPU, for the whole process; 0: one for each we may use
+      "auto";           // f32, bf16, f16 (CUDA alone); auto: f32 for files of f32, else bf16
+  int threads = 0;      // on the CPU, for the whole process; 0: one for each we may use
+  int64_t context = 0;  // tokens of the longest sequence; 0: the model's own
 };
 
 // Errors name what is wrong: InvalidArgument (no such device or type, files), NotFound (files, a

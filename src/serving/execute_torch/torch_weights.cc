@@ -43,7 +43,7 @@ class Loader {
     const int64_t d = config_.d_model;
     LR_ASSIGN_OR_RETURN(to_->tokens, Matrix(ends.tokens, {config_.vocab_size, d}));
     if (!ends.positions.empty()) {
-      LR_ASSIGN_OR_RETURN(to_->positions, Matrix(ends.positions, {config_.context, d}));
+      LR_ASSIGN_OR_RETURN(to_->positions, Matrix(ends.positions, {config_.positions, d}));
       to_->looked_up_bytes += BytesOf(to_->positions);
     }
     to_->layers.resize(static_cast<size_t>(config_.layers));

@@ -29,28 +29,38 @@ double CacheRoom(const MemoryQuestion& q, double weight_bytes) {
   return q.limit_bytes - ReservedBytes(q) - weight_bytes - q.activation_bytes;
 }
 
-// What would fit, the least change first; never empty, since more memory always would.
+// What the process takes differs from start to start; advice is to hold at the next.
+constexpr double kSlackBytes = 16e6;
+
+// Never below `bytes`.
+std::string AsFlag(double bytes) {
+  return bytes < 1e10 ? absl::StrCat(static_cast<int64_t>(std::ceil(bytes / 1e6)), "M")
+                      : absl::StrFormat("%.1fG", std::ceil(bytes / 1e8) / 10);
+}
+
+// What would fit as flags of `serve`, the least change first; never empty, since more memory always
+// would.
 std::vector<std::string> Advice(const MemoryQuestion& q) {
   std::vector<std::string> advice;
-  const double room = CacheRoom(q, static_cast<double>(q.shape.weight_bytes));
+  const double room = CacheRoom(q, static_cast<double>(q.shape.weight_bytes)) - kSlackBytes;
   const double blocks = static_cast<double>(BlocksOfContext(q));
   const int64_t tokens =
       static_cast<int64_t>(std::floor(room / BlockBytes(q, q.kv_type))) * q.block_tokens;
-  if (tokens > 0) advice.push_back(absl::StrCat("a context of ", FormatCount(tokens), " tokens"));
+  if (tokens > 0) advice.push_back(absl::StrCat("--context ", tokens));
   const bool int8_cache = q.kv_type != KvType::kInt8;
   if (int8_cache && blocks * BlockBytes(q, KvType::kInt8) <= room) {
-    advice.push_back("an int8 cache");
+    advice.push_back("--cache int8");
   }
   if (q.int8_weight_bytes > 0) {
-    const double more = CacheRoom(q, q.int8_weight_bytes);
+    const double more = CacheRoom(q, q.int8_weight_bytes) - kSlackBytes;
     if (blocks * BlockBytes(q, q.kv_type) <= more) {
-      advice.push_back("int8 weights");
+      advice.push_back("--weights int8");
     } else if (int8_cache && blocks * BlockBytes(q, KvType::kInt8) <= more) {
-      advice.push_back("int8 weights with an int8 cache");
+      advice.push_back("--weights int8 --cache int8");
     }
   }
   const double needed = q.limit_bytes - room + blocks * BlockBytes(q, q.kv_type);
-  advice.push_back(absl::StrCat(FormatBytes(needed), " of memory"));
+  advice.push_back(absl::StrCat("--memory ", AsFlag(needed)));
   return advice;
 }
 

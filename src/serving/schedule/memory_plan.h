@@ -48,8 +48,7 @@ struct MemoryPlan {
 };
 
 // ResourceExhausted where not even one sequence of the model's context fits: the message says how
-// much lacks, and which of a smaller context, an int8 cache, int8 weights would fit, and how much
-// memory otherwise.
+// much lacks, and which flags would make it fit: --context, --cache int8, --weights int8, --memory.
 absl::StatusOr<MemoryPlan> PlanMemory(const MemoryQuestion& question);
 
 // "f32", "bf16" or "int8".
