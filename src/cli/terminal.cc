@@ -33,4 +33,10 @@ std::optional<int> WindowColumns(FILE* out) {
   return size.ws_col;
 }
 
+std::optional<int> WindowRows(FILE* out) {
+  winsize size{};
+  if (::ioctl(::fileno(out), TIOCGWINSZ, &size) != 0 || size.ws_row == 0) return std::nullopt;
+  return size.ws_row;
+}
+
 }  // namespace longrun::cli

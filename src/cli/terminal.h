@@ -13,5 +13,7 @@ bool MovesCursor(FILE* out);
 bool ShowsColour(FILE* out);
 // How wide its window is; nothing where there is none, or where it is too narrow to be true.
 std::optional<int> WindowColumns(FILE* out);
+// And how high; nothing where there is none.
+std::optional<int> WindowRows(FILE* out);
 
 }  // namespace longrun::cli

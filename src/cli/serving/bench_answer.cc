@@ -14,6 +14,7 @@ constexpr size_t kBeginBytes = 300;
 std::string ErrorMessage(const Json& json) {
   if (!json.is_object() || !json.contains("error")) return "";
   const Json& error = json["error"];
+  if (error.is_null()) return "";
   if (error.is_string()) return error.get<std::string>();
   if (!error.is_object()) return "an error without words";
   const auto message = error.find("message");

@@ -87,10 +87,12 @@ std::string ReportText(const LoadReport& r) {
   if (!r.counted_by_server && r.requests > 0) {
     text += "the server told no usage: chunks were counted for tokens, input is unknown\n";
   }
-  absl::StrAppendFormat(&text, "\n%-22s %9s %9s %9s %9s %9s\n", "milliseconds", "mean", "p50",
-                        "p90", "p99", "max");
-  text += Row("time to first token", r.ttft) + Row("inter-token", r.itl) +
-          Row("between chunks", r.chunk_gap) + Row("end to end", r.e2e);
+  if (r.requests > 0) {
+    absl::StrAppendFormat(&text, "\n%-22s %9s %9s %9s %9s %9s\n", "milliseconds", "mean", "p50",
+                          "p90", "p99", "max");
+    text += Row("time to first token", r.ttft) + Row("inter-token", r.itl) +
+            Row("between chunks", r.chunk_gap) + Row("end to end", r.e2e);
+  }
   if (r.slo.any()) {
     const int64_t all = r.requests + r.failed;
     absl::StrAppendFormat(
@@ -121,7 +123,8 @@ std::string ReportJson(const LoadReport& r) {
                {"inter_token_seconds", ToJson(r.itl)},
                {"between_chunks_seconds", ToJson(r.chunk_gap)},
                {"e2e_seconds", ToJson(r.e2e)},
-               {"errors", r.errors}};
+               {"errors", r.errors},
+               {"error_examples", r.an_example}};
   if (r.slo.any()) {
     json["goodput_requests_per_second"] = r.per_second(static_cast<double>(r.good));
     json["within_slo"] = r.good;

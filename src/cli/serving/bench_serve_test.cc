@@ -14,6 +14,7 @@ namespace longrun::cli {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 TEST(BenchLoad, LengthsFollowTheirDistribution) {
   Random random(3);
@@ -117,10 +118,12 @@ TEST(BenchReport, CountsWhatWasMeasured) {
   const auto json = nlohmann::json::parse(ReportJson(report));
   EXPECT_DOUBLE_EQ(json["output_tokens_per_second"], 3.3);
   EXPECT_EQ(json["within_slo"], 2);
+  EXPECT_EQ(json["error_examples"]["HTTP 429"], "too many");
   const Quantiles q = QuantilesOf({4, 1, 3, 2});
   EXPECT_DOUBLE_EQ(q.p50, 2.5);
   EXPECT_DOUBLE_EQ(q.most, 4);
-  EXPECT_NE(ReportText(ReportOf({}, 0, Slo())), "");
+  EXPECT_THAT(ReportText(report), HasSubstr("time to first token"));
+  EXPECT_THAT(ReportText(ReportOf({}, 0, Slo())), Not(HasSubstr("time to first token")));
 }
 
 RequestOutcome Answered(const std::string& body, int status = 200) {
@@ -135,7 +138,7 @@ RequestOutcome Answered(const std::string& body, int status = 200) {
 TEST(BenchAnswer, ReadsChunksUsageAndErrors) {
   const RequestOutcome well = Answered(
       "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n"
-      "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":null}\n\n"
+      "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":null,\"error\":null}\n\n"
       "data: {\"choices\":[{\"text\":\"b\"}]}\n\n"
       "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":3}}\n\n"
       "data: [DONE]\n\n");

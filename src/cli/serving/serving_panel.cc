@@ -13,6 +13,8 @@ namespace {
 
 constexpr size_t kTenants = 8;
 constexpr size_t kBarColumns = 20;
+constexpr char kParts[] = "   ";  // between the parts of a line
+const std::string kIndent(11, ' ');
 
 std::string Whole(double n) { return FormatCount(std::llround(n)); }
 std::string PercentOr(double part) {
@@ -34,16 +36,21 @@ std::string Fitted(std::string_view text, size_t width) {
   return out;
 }
 
-// As many words of `rest` (ASCII) as fit, which it loses.
-std::string TakeLine(std::string* rest, size_t width) {
+size_t ColumnsOf(std::string_view text) {
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+// As many of the parts of `rest` that `between` separates as fit, which it loses.
+std::string TakeLine(std::string* rest, std::string_view between, size_t width) {
   size_t end = rest->size();
-  if (end > width) {
-    end = rest->rfind(' ', width);
-    // A word that fits nowhere is cut; so is what a narrow terminal has no room to indent.
-    if (end == std::string::npos || rest->find_first_not_of(' ') > end) end = rest->size();
+  while (end != std::string::npos && ColumnsOf(std::string_view(*rest).substr(0, end)) > width) {
+    end = end == 0 ? std::string::npos : rest->rfind(between, end - 1);
   }
+  // A part that fits nowhere is cut; so is what a narrow terminal has no room to indent.
+  if (end == std::string::npos || rest->find_first_not_of(' ') >= end) end = rest->size();
   std::string line = rest->substr(0, end);
-  rest->erase(0, end + 1);
+  rest->erase(0, end == rest->size() ? end : end + between.size());
   return line;
 }
 
@@ -65,46 +72,52 @@ const char* ColourOf(Binding binding) {
 
 std::vector<std::string> ServingPanel(const ServingFigures& f, size_t width, bool colour) {
   std::vector<std::string> lines;
-  const auto add = [&](const std::string& text, const char* code = "") {
-    const std::string fitted = Fitted(text, width);
-    const bool coloured = colour && *code != '\0';
-    lines.push_back(coloured ? absl::StrCat("\x1b[", code, "m", fitted, "\x1b[0m") : fitted);
+  // What is too wide goes on in the next line.
+  const auto add = [&](std::string text, std::string_view between, const char* code = "") {
+    while (!text.empty()) {
+      const std::string fitted = Fitted(TakeLine(&text, between, width), width);
+      const bool coloured = colour && *code != '\0';
+      lines.push_back(coloured ? absl::StrCat("\x1b[", code, "m", fitted, "\x1b[0m") : fitted);
+      if (!text.empty()) text = kIndent + text;
+    }
   };
   add(absl::StrCat(f.model.empty() ? "server" : f.model, "   ", Whole(f.running), " running   ",
                    Whole(f.waiting), " waiting",
                    f.predicted_wait > 0
                        ? absl::StrFormat("   a new one would wait %.1f s", f.predicted_wait)
                        : ""),
-      "1");
+      kParts, "1");
   add(absl::StrCat("KV cache   ", Bar(f.kv_used), " ", PercentOr(f.kv_used),
                    f.kv_tokens > 0 ? absl::StrCat(" of ", Whole(f.kv_tokens), " tokens") : "",
                    "   prefix hits ", PercentOr(f.prefix_hits), "   put back ",
-                   Whole(f.preemptions), "   refused ", Whole(f.rejections)));
-  add(absl::StrCat(
-      "tokens/s   in ", Whole(f.input_per_second), "   out ", Whole(f.output_per_second),
-      "   a step ", f.tokens_per_step < 0 ? "–" : absl::StrFormat("%.1f", f.tokens_per_step),
-      "   steps/s ", f.steps_per_second < 0 ? "–" : absl::StrFormat("%.1f", f.steps_per_second)));
+                   Whole(f.preemptions), "   refused ", Whole(f.rejections)),
+      kParts);
+  add(absl::StrCat("tokens/s   in ", Whole(f.input_per_second), "   out ",
+                   Whole(f.output_per_second), "   a step ",
+                   f.tokens_per_step < 0 ? "–" : absl::StrFormat("%.1f", f.tokens_per_step),
+                   "   steps/s ",
+                   f.steps_per_second < 0 ? "–" : absl::StrFormat("%.1f", f.steps_per_second)),
+      kParts);
   add(absl::StrCat("latency    first token ", Millis(f.ttft_p50), " (p99 ", Millis(f.ttft_p99),
                    ")   between tokens ", Millis(f.itl_p50), " (p99 ", Millis(f.itl_p99),
-                   ")   queue ", Millis(f.queue_p50)));
+                   ")   queue ", Millis(f.queue_p50)),
+      kParts);
   std::string machine =
       absl::StrCat("machine    MFU ", PercentOr(f.mfu), "   MBU ", PercentOr(f.mbu));
   if (f.intensity >= 0) absl::StrAppendFormat(&machine, "   %.1f FLOP/byte", f.intensity);
   if (f.balance > 0) absl::StrAppendFormat(&machine, " (balance %.0f)", f.balance);
   if (f.overhead >= 0) absl::StrAppend(&machine, "   beside arithmetic ", PercentOr(f.overhead));
-  add(machine);
+  add(machine, kParts);
   const Judgement judgement = Judge(f);
-  add(absl::StrCat("binds now  ", BindingName(judgement.binding), ": ", judgement.why),
+  add(absl::StrCat("binds now  ", BindingName(judgement.binding), ": ", judgement.why), " ",
       ColourOf(judgement.binding));
-  for (std::string rest = "would help " + judgement.help; !rest.empty();) {
-    add(TakeLine(&rest, width));
-    if (!rest.empty()) rest = "           " + rest;
-  }
+  add("would help " + judgement.help, " ");
   for (size_t i = 0; i < f.tenants.size() && i < kTenants; ++i) {
     const TenantFigures& tenant = f.tenants[i];
     add(absl::StrFormat("tenant     %-20s %s running  %s waiting  %s tokens/s out",
                         tenant.name.empty() ? "(none)" : tenant.name, Whole(tenant.running),
-                        Whole(tenant.waiting), Whole(tenant.output_per_second)));
+                        Whole(tenant.waiting), Whole(tenant.output_per_second)),
+        "  ");
   }
   return lines;
 }

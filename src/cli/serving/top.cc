@@ -77,7 +77,11 @@ class Screen {
     const std::optional<int> columns = moves_ ? WindowColumns(out_) : std::nullopt;
     return columns ? static_cast<size_t>(*columns) - 1 : 100;
   }
-  void Draw(const std::vector<std::string>& lines) {
+  // No more than the window shows: the cursor cannot go back to what has scrolled away.
+  void Draw(std::vector<std::string> lines) {
+    if (const auto rows = moves_ ? WindowRows(out_) : std::nullopt; rows && *rows > 1) {
+      lines.resize(std::min(lines.size(), static_cast<size_t>(*rows) - 1));
+    }
     // Written whole, so that nothing flickers.
     std::string frame;
     if (moves_ && rows_ > 0) absl::StrAppend(&frame, "\r\x1b[", rows_, "A\x1b[J");
@@ -116,7 +120,11 @@ int Top(const TopFlags& flags) {
         PrintError(page.status());
         return kUnavailable;
       }
-      screen.Draw({std::string(page.status().message())});
+      if (flags.json) {
+        PrintError(page.status());
+      } else {
+        screen.Draw({std::string(page.status().message())});
+      }
     } else {
       // The first reading of a counter says no rate, so that one reading makes no view.
       if (before) {

@@ -149,6 +149,9 @@ TEST(ServingPanel, FitsItsWidthAndTellsTheSameAsItsJson) {
   for (const std::string& line : ServingPanel(f, 60, false)) narrow += line + "\n";
   EXPECT_THAT(narrow, HasSubstr("would help more sequences at once cost next to nothing; else\n"
                                 "           int8 weights"));
+  EXPECT_THAT(narrow, HasSubstr("MBU 90%, MFU 10%"));
+  EXPECT_THAT(narrow, HasSubstr("\n           put back 0   refused 0\n"));
+  EXPECT_THAT(narrow, HasSubstr("queue –\n"));
   const auto json = nlohmann::json::parse(ServingJson(f));
   EXPECT_EQ(json["binds"], "memory bandwidth");
   EXPECT_TRUE(json["ttft_p50_seconds"].is_null());
