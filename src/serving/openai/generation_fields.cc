@@ -4,6 +4,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "serving/openai/peer_fields.h"
 
 namespace longrun::serving {
 namespace {
@@ -161,6 +162,7 @@ GenerationFields ReadGenerationFields(const RequestLimits& limits, int64_t vocab
   fields->String("user", &ignored);
   fields->String("prompt_cache_key", &ignored);
   ReadStream(fields, &to);
+  RefusePeerFields(fields);
   return to;
 }
 

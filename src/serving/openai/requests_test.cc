@@ -333,6 +333,30 @@ TEST(RequestsTest, NamesWhatIsWrongInACompletion) {
                  });
 }
 
+// Left unread, they would let a client take an answer for what it is not.
+TEST(RequestsTest, RefusesWhatOtherServersWouldAnswerOtherwise) {
+  ExpectMistakes(
+      "completion", {{"model", "m"}, {"prompt", "a"}},
+      {
+          {{{"guided_json", {{"type", "object"}}}}, "guided_json", "unsupported_parameter"},
+          {{{"grammar", "root ::= \"a\""}}, "grammar", "unsupported_parameter"},
+          {{{"structured_outputs", {{"choice", {"a"}}}}},
+           "structured_outputs",
+           "unsupported_parameter"},
+          {{{"use_beam_search", true}}, "use_beam_search", "unsupported_parameter"},
+          {{{"min_tokens", 3}}, "min_tokens", "unsupported_parameter"},
+          {{{"add_generation_prompt", false}}, "add_generation_prompt", "unsupported_parameter"},
+      });
+  for (const char* fields :
+       {R"("guided_json": null, "grammar": "", "bad_words": [], "use_beam_search": false)",
+        R"("min_tokens": 3, "ignore_eos": true)", R"("min_tokens": 0, "mirostat": 1)",
+        R"("add_generation_prompt": true)"}) {
+    const Read read =
+        ReadText("completion", std::string(R"({"model": "m", "prompt": "a", )") + fields + "}");
+    EXPECT_TRUE(read.ok) << fields << ": " << read.error.message;
+  }
+}
+
 TEST(RequestsTest, ReadsEmbeddings) {
   const Read read =
       ReadText("embedding", R"({"model": "m", "input": ["a", "b"], "encoding_format": "base64"})");
