@@ -53,7 +53,8 @@ struct EngineStats {
   double flops_total = 0, bytes_read_total = 0, bytes_written_total = 0;  // analytic
   Histogram iteration_tokens, time_to_first_token, inter_token, end_to_end, queue_time,
       prefill_time, decode_time;
-  std::vector<TenantStats> tenants;  // bounded; the rest as "other"
+  Histogram prompt_length, answer_length;  // tokens of requests that ended
+  std::vector<TenantStats> tenants;        // bounded; the rest as "other"
 
   // Since the engine last made progress (a step done) while it had work; 0 when idle.
   double stalled_seconds = 0;

@@ -32,9 +32,12 @@ EngineAccounts::EngineAccounts(const ModelShape& shape, KvType kv_type)
        {&stats_.end_to_end, &stats_.queue_time, &stats_.prefill_time, &stats_.decode_time}) {
     h->bounds = requests;
   }
-  for (Histogram* h :
-       {&stats_.time_to_first_token, &stats_.inter_token, &stats_.iteration_tokens,
-        &stats_.end_to_end, &stats_.queue_time, &stats_.prefill_time, &stats_.decode_time}) {
+  for (Histogram* h : {&stats_.prompt_length, &stats_.answer_length}) {
+    h->bounds = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000};
+  }
+  for (Histogram* h : {&stats_.time_to_first_token, &stats_.inter_token, &stats_.iteration_tokens,
+                       &stats_.end_to_end, &stats_.queue_time, &stats_.prefill_time,
+                       &stats_.decode_time, &stats_.prompt_length, &stats_.answer_length}) {
     h->counts.assign(h->bounds.size() + 1, 0);
   }
 }
@@ -106,6 +109,8 @@ void EngineAccounts::Ended(const Progress& request, FinishReason reason, Time no
       break;
   }
   stats_.end_to_end.Add((now - request.submission.arrived).seconds());
+  stats_.prompt_length.Add(static_cast<double>(request.request().prompt.size()));
+  stats_.answer_length.Add(static_cast<double>(request.usage.completion_tokens));
   if (!request.first_token.never()) {
     stats_.decode_time.Add((now - request.first_token).seconds());
   }

@@ -84,9 +84,9 @@ double Real(int64_t n) { return static_cast<double>(n); }
 void Load(const EngineStats& stats, Page* page) {
   page->Gauge("vllm:num_requests_running", Real(stats.running), "Sequences that hold KV blocks.");
   page->Gauge("vllm:num_requests_waiting", Real(stats.waiting), "Requests in the queue.");
-  page->Gauge("vllm:kv_cache_usage_perc",
-              stats.blocks > 0 ? Real(stats.blocks_used) / Real(stats.blocks) : 0,
-              "Part of the KV blocks in use, 0 to 1.");
+  const double used = stats.blocks > 0 ? Real(stats.blocks_used) / Real(stats.blocks) : 0;
+  page->Gauge("vllm:kv_cache_usage_perc", used, "Part of the KV blocks in use, 0 to 1.");
+  page->Gauge("vllm:gpu_cache_usage_perc", used, "The same by its older name.");
   page->Family("vllm:cache_config_info", "gauge", "The shape of the KV cache.");
   page->Sample("vllm:cache_config_info", 1,
                {{"block_size", absl::StrCat(stats.block_tokens)},
@@ -135,6 +135,8 @@ void Times(const EngineStats& stats, Page* page) {
   page->Distribution("vllm:time_to_first_token_seconds", stats.time_to_first_token,
                      "From arrival to the first token.");
   page->Distribution("vllm:inter_token_latency_seconds", stats.inter_token, "Between two tokens.");
+  page->Distribution("vllm:time_per_output_token_seconds", stats.inter_token,
+                     "The same by its older name.");
   page->Distribution("vllm:e2e_request_latency_seconds", stats.end_to_end,
                      "From arrival to the end.");
   page->Distribution("vllm:request_queue_time_seconds", stats.queue_time, "In the queue.");
@@ -142,6 +144,10 @@ void Times(const EngineStats& stats, Page* page) {
                      "From the queue to the first token.");
   page->Distribution("vllm:request_decode_time_seconds", stats.decode_time,
                      "From the first token to the last.");
+  page->Distribution("vllm:request_prompt_tokens", stats.prompt_length,
+                     "Prompt tokens of requests that ended.");
+  page->Distribution("vllm:request_generation_tokens", stats.answer_length,
+                     "Generated tokens of requests that ended.");
   page->Counter("longrun:steps_total", Real(stats.steps_total), "Steps.");
   page->Counter("longrun:step_seconds_total", stats.step_seconds_total,
                 "Time in the model's arithmetic.");

@@ -126,6 +126,7 @@ TEST(MetricsPageTest, HasTheNamesThatRoutersRead) {
   EXPECT_EQ(parsed.Of("vllm:num_requests_running"), 3);
   EXPECT_EQ(parsed.Of("vllm:num_requests_waiting"), 2);
   EXPECT_EQ(parsed.Of("vllm:kv_cache_usage_perc"), 0.25);
+  EXPECT_EQ(parsed.Of("vllm:gpu_cache_usage_perc"), 0.25);  // as older dashboards call it
   EXPECT_EQ(parsed.Of("vllm:cache_config_info", {{"block_size", "16"}, {"num_gpu_blocks", "200"}}),
             1);
   EXPECT_EQ(parsed.Of("vllm:request_success_total", {{"finished_reason", "stop"}}), 7);
@@ -141,8 +142,23 @@ TEST(MetricsPageTest, HasTheNamesThatRoutersRead) {
        {"vllm:iteration_tokens_total", "vllm:time_to_first_token_seconds",
         "vllm:inter_token_latency_seconds", "vllm:e2e_request_latency_seconds",
         "vllm:request_queue_time_seconds", "vllm:request_prefill_time_seconds",
-        "vllm:request_decode_time_seconds"})
+        "vllm:request_decode_time_seconds", "vllm:time_per_output_token_seconds",
+        "vllm:request_prompt_tokens", "vllm:request_generation_tokens"})
     EXPECT_EQ(parsed.types.at(histogram), "histogram") << histogram;
+}
+
+TEST(MetricsPageTest, LengthsAreThoseOfRequestsThatEnded) {
+  EngineAccounts accounts({}, KvType::kF32);
+  Progress request;
+  request.submission.request.prompt = {1, 2, 3};
+  accounts.Arrived(request);
+  EXPECT_EQ(accounts.stats().prompt_length.count(), 0);
+  request.usage.completion_tokens = 70;
+  accounts.Ended(request, FinishReason::kLength, Time());
+  const Parsed parsed = Parse(MetricsPage({.model = "m", .stats = accounts.stats()}));
+  EXPECT_EQ(parsed.Of("vllm:request_prompt_tokens_bucket", {{"le", "2"}}), 0);
+  EXPECT_EQ(parsed.Of("vllm:request_prompt_tokens_bucket", {{"le", "5"}}), 1);
+  EXPECT_EQ(parsed.Of("vllm:request_generation_tokens_sum"), 70);
 }
 
 TEST(MetricsPageTest, BucketsCumulate) {
