@@ -94,14 +94,14 @@ std::optional<ApiError> Api::State::CheckTextBytes(const std::string& param, siz
 }
 
 std::optional<ApiError> Api::State::Encode(const std::string& param, const Prompt& prompt,
-                                           std::vector<TokenId>* tokens) {
+                                           std::vector<TokenId>* tokens, bool begin) {
   if (const auto* given = std::get_if<std::vector<TokenId>>(&prompt)) {
     *tokens = *given;
     return std::nullopt;
   }
   const auto& text = std::get<std::string>(prompt);
   if (auto refused = CheckTextBytes(param, text.size())) return refused;
-  *tokens = config.begin_tokens;
+  if (begin) *tokens = config.begin_tokens;
   const std::vector<TokenId> encoded = encoder.EncodeText(text);
   tokens->insert(tokens->end(), encoded.begin(), encoded.end());
   return std::nullopt;
@@ -282,7 +282,7 @@ void Api::State::Completions(Exchange exchange) {
       prompt_logprobs ? 0 : 1, wanted.max_tokens.value_or(kDefaultCompletionTokens));
   for (size_t i = 0; i < request.prompts.size(); ++i) {
     std::vector<TokenId> prompt;
-    if (auto refused = Encode("prompt", request.prompts[i], &prompt))
+    if (auto refused = Encode("prompt", request.prompts[i], &prompt, request.begin))
       return exchange.Refuse(*refused);
     if (auto refused = CheckLength("prompt", prompt.size(), max_tokens))
       return exchange.Refuse(*refused);

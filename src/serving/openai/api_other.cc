@@ -109,11 +109,13 @@ void Api::State::Tokenize(Exchange exchange) {
       return exchange.Refuse(*refused);
   } else {
     std::string prompt;
+    bool begin = true;
     fields.String("prompt", &prompt);
+    fields.Bool("add_special_tokens", &begin);
     if (fields.Find("prompt") == nullptr)
       fields.Fail("prompt", "A 'prompt' or 'messages' is needed.", "missing_required_parameter");
     if (!fields.ok()) return exchange.Refuse(fields.error());
-    if (auto refused = Encode("prompt", prompt, &tokens)) return exchange.Refuse(*refused);
+    if (auto refused = Encode("prompt", prompt, &tokens, begin)) return exchange.Refuse(*refused);
   }
   exchange.SendJson(
       {{"tokens", tokens}, {"count", tokens.size()}, {"max_model_len", config.context}});

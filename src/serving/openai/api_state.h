@@ -67,9 +67,9 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
   std::optional<ApiError> CheckLength(const std::string& param, size_t prompt_tokens,
                                       int64_t max_tokens) const;
   // Nothing: its tokens are in `tokens`. Text that no sequence has room for is not encoded, which
-  // would take long.
+  // would take long. `begin`: the model's own beginning stands before it.
   std::optional<ApiError> Encode(const std::string& param, const Prompt& prompt,
-                                 std::vector<TokenId>* tokens);
+                                 std::vector<TokenId>* tokens, bool begin = true);
   std::optional<ApiError> EncodeChat(ChatPrompt prompt, std::vector<TokenId>* tokens);
   // Nothing: the chat's template has a place for its tools, their calls and results.
   std::optional<ApiError> CheckTools(const ChatPrompt& prompt) const;

@@ -267,6 +267,8 @@ TEST_F(ApiTest, TokenizesAndBack) {
   EXPECT_EQ(text["count"], 4);
   EXPECT_EQ(text["tokens"][0], 257);
   EXPECT_EQ(text["max_model_len"], 100);
+  EXPECT_EQ(Post("/tokenize", {{"prompt", "hé"}, {"add_special_tokens", false}})->Json()["count"],
+            3);
   EXPECT_EQ(Post("/detokenize", {{"tokens", text["tokens"]}})->Json()["prompt"], "<|im_start|>hé");
   const json chat =
       Post("/tokenize", {{"messages", {{{"role", "user"}, {"content", "a"}}}}})->Json();

@@ -161,6 +161,14 @@ TEST_F(GenerationTest, TakesPromptsOfTokens) {
   EXPECT_EQ(Request(0).max_tokens, 16);
 }
 
+TEST_F(GenerationTest, PutsTheModelsBeginningBeforeTextsUnlessAskedNotTo) {
+  config_.begin_tokens = {257};
+  Complete({{"prompt", "a"}});
+  Complete({{"prompt", "a"}, {"add_special_tokens", false}});
+  EXPECT_EQ(Request(0).prompt, (std::vector<TokenId>{257, tokenizer_.ByteToken('a')}));
+  EXPECT_EQ(Request(1).prompt, (std::vector<TokenId>{tokenizer_.ByteToken('a')}));
+}
+
 TEST_F(GenerationTest, StreamsACompletion) {
   const auto answer = Complete({{"stream", true}, {"stop", "."}});
   EXPECT_EQ(Request(0).stop, std::vector<std::string>{"."});

@@ -92,6 +92,7 @@ CompletionRequest ReadCompletionRequest(const RequestLimits& limits, int64_t voc
   request.fields = ReadGenerationFields(limits, vocab_size, 0, fields);
   request.prompts = ReadPrompts("prompt", limits, limits.prompts, vocab_size, fields);
   fields->Bool("echo", &request.echo);
+  fields->Bool("add_special_tokens", &request.begin);
   fields->Int("logprobs", 0, limits.top_logprobs, &request.fields.sampling.top_logprobs);
   std::string suffix;
   fields->String("suffix", &suffix);

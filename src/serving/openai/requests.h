@@ -32,6 +32,7 @@ struct CompletionRequest {
   GenerationFields fields;
   std::vector<Prompt> prompts;  // at least one
   bool echo = false;
+  bool begin = true;  // put the model's own beginning before texts (vLLM's add_special_tokens)
 };
 
 struct EmbeddingRequest {
