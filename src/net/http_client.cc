@@ -178,6 +178,12 @@ class Wire {
       case SSL_ERROR_WANT_WRITE:
         return Await(POLLOUT, seconds);
     }
+    const auto verified = SSL_get_verify_result(ssl_);
+    if (verified != X509_V_OK && (SSL_get_verify_mode(ssl_) & SSL_VERIFY_PEER) != 0) {
+      return absl::UnavailableError(absl::StrCat(
+          "the server's certificate is not trusted: ", X509_verify_cert_error_string(verified),
+          "; with SSL_CERT_FILE=FILE in the environment those in FILE are"));
+    }
     return absl::UnavailableError(absl::StrCat("TLS failed: ", OpensslError()));
   }
 
