@@ -47,8 +47,10 @@ std::string TakeLine(std::string* rest, std::string_view between, size_t width) 
   while (end != std::string::npos && ColumnsOf(std::string_view(*rest).substr(0, end)) > width) {
     end = end == 0 ? std::string::npos : rest->rfind(between, end - 1);
   }
-  // A part that fits nowhere is cut; so is what a narrow terminal has no room to indent.
-  if (end == std::string::npos || rest->find_first_not_of(' ') >= end) end = rest->size();
+  // Behind the name or the indent comes a part at least; one that fits nowhere is cut.
+  if (end == std::string::npos || end <= kIndent.size()) {
+    end = std::min(rest->find(between, kIndent.size() + 1), rest->size());
+  }
   std::string line = rest->substr(0, end);
   rest->erase(0, end == rest->size() ? end : end + between.size());
   return line;
