@@ -141,6 +141,27 @@ class Plan(Serve):
         with_tls = self.plan("--memory", "2G", "--tls-certificate", "x", "--tls-key", "x")
         self.assertGreater(with_tls["reserved"]["connections"], 2 * plain["connections"])
 
+    def test_what_a_refusal_advises_holds(self):
+        said = self.refused(self.model, "--plan", "--memory", "1M")
+        for flags in said.split("what would fit: ")[1].strip().split(", or "):
+            with self.subTest(flags):
+                self.plan(*flags.split())
+        self.assertIn("more than", self.refused(self.model, "--plan", "--memory", "1P"))
+
+    def test_a_context_may_be_shorter_than_the_models(self):
+        self.assertEqual(self.plan("--context", "60")["sequences"][0]["tokens"], 60)
+        self.assertIn("1 to 256", self.refused(self.model, "--plan", "--context", "257"))
+
+    def test_a_run_is_named_before_or_after_flags(self):
+        run = self.folder / "state" / "runs" / "done"
+        run.mkdir(parents=True)
+        (run / "model").symlink_to(self.model)
+        for words in (["done", "--plan", "--json"], ["--plan", "--json", "done"]):
+            answer = subprocess.run([BIN / "longrun", "serve", *words], capture_output=True,
+                                    text=True, timeout=PATIENCE, check=True,
+                                    env=os.environ | {"LONGRUN_STATE": str(self.folder / "state")})
+            self.assertIn("blocks", json.loads(answer.stdout))
+
 
 class Answers(Serve):
 
@@ -257,6 +278,57 @@ class Answers(Serve):
             if line.startswith((name + "{", name + " ")):
                 return float(line.rsplit(" ", 1)[1])
         self.fail(f"no {name} in\n{page}")
+
+
+class Watched(Serve):
+
+    def bench(self, said, *flags, code=0):
+        answer = subprocess.run([BIN / "longrun", "bench-serve", "--url", said["url"], "--tokens",
+                                 "600", "--json", *flags], capture_output=True, text=True,
+                                timeout=PATIENCE, check=False)
+        self.assertEqual(answer.returncode, code, answer.stderr)
+        return json.loads(answer.stdout)
+
+    def watch(self, said, *flags):
+        child = subprocess.Popen([BIN / "longrun", "top", said["url"], "--json", *flags],
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.children.append(child)
+        return child
+
+    def test_a_load_is_measured_and_seen(self):
+        _, said = self.start()
+        self.ready(said)
+        report = self.bench(said, "--requests", "12", "--clients", "3", "--prompt-tokens", "20",
+                            "--output-tokens", "uniform:5:10", "--slo", "e2e=60s")
+        self.assertEqual((report["requests"], report["failed"], report["within_slo"]), (12, 0, 12))
+        self.assertEqual(report["input_tokens"], 240)
+        self.assertTrue(60 <= report["output_tokens"] <= 120, report)
+        for name in ("ttft_seconds", "inter_token_seconds", "e2e_seconds"):
+            q = report[name]
+            self.assertTrue(0 < q["p50"] <= q["p90"] <= q["p99"] <= q["max"], report)
+        seen = json.loads(self.watch(said, "--once", "--interval", "0.1").communicate()[0])
+        self.assertEqual((seen["model"], seen["binds"]), ("little", "idle"))
+
+    def test_a_load_tells_what_failed(self):
+        _, said = self.start()
+        self.ready(said)
+        report = self.bench(said, "--requests", "2", "--prompt-tokens", "400", code=1)
+        self.assertEqual(report["errors"], {"HTTP 400": 2})
+        self.assertIn("256 tokens", report["error_examples"]["HTTP 400"])
+
+    def test_a_watcher_waits_for_a_server_that_went_away(self):
+        child, said = self.start()
+        self.ready(said)
+        top = self.watch(said, "--interval", "0.1")
+        self.assertEqual(json.loads(top.stdout.readline())["running"], 0)
+        child.kill()
+        child.wait()
+        self.assertIn("cannot reach", top.stderr.readline())
+        self.start("--port", said["url"].rsplit(":", 1)[1])
+        for _ in range(5):  # those from before it went, and one from after it came
+            self.assertEqual(json.loads(top.stdout.readline())["model"], "little")
+        top.terminate()
+        self.assertTrue(all(json.loads(line) for line in top.communicate()[0].splitlines()))
 
 
 class Ends(Serve):

@@ -30,6 +30,16 @@ absl::StatusOr<net::Url> UrlOf(const std::string& server) {
   return net::ParseUrl(is_port ? absl::StrCat("http://127.0.0.1:", server) : server);
 }
 
+// A bare word may be meant as the name of a model or a run: it is read as that of a machine.
+absl::Status NotReached(const std::string& server, const absl::Status& status) {
+  const bool bare = server.find_first_of(".:/") == std::string::npos && server != "localhost" &&
+                    server.find_first_not_of("0123456789") != std::string::npos;
+  if (!bare) return status;
+  return {status.code(), absl::StrCat(std::string(status.message()),
+                                      "; the address or the port of a server is right, such as "
+                                      "8000")};
+}
+
 // The page of one server, over a connection that is kept.
 class Reader {
  public:
@@ -117,7 +127,7 @@ int Top(const TopFlags& flags) {
     if (!page.ok()) {
       // A server that has been seen may come back; one that never was is told of at once.
       if (!before || flags.once) {
-        PrintError(page.status());
+        PrintError(NotReached(flags.server, page.status()));
         return kUnavailable;
       }
       if (flags.json) {
