@@ -79,7 +79,10 @@ absl::StatusOr<Tokenizer> LoadVocabAndMerges(const std::string& vocab_path,
   return vocab.Build();
 }
 
-absl::StatusOr<Tokenizer> LoadTokenizer(const std::string& path) {
+namespace {
+
+absl::StatusOr<Tokenizer> Load(const std::string& path,
+                               const std::optional<std::string>& end_of_text) {
   std::error_code error;
   if (!fs::exists(path, error)) {
     return absl::NotFoundError(
@@ -89,17 +92,25 @@ absl::StatusOr<Tokenizer> LoadTokenizer(const std::string& path) {
   }
   if (!fs::is_directory(path, error)) {
     if (path.ends_with(".tiktoken")) return LoadTiktoken(path);
-    if (fs::path(path).filename() != "vocab.json") return LoadTokenizerJson(path);
+    if (fs::path(path).filename() != "vocab.json") return LoadTokenizerJson(path, end_of_text);
     return LoadVocabAndMerges(path, (fs::path(path).parent_path() / "merges.txt").string());
   }
   const fs::path folder = path;
   if (fs::exists(folder / "tokenizer.json", error)) {
-    return LoadTokenizerJson((folder / "tokenizer.json").string());
+    return LoadTokenizerJson((folder / "tokenizer.json").string(), end_of_text);
   }
   if (fs::exists(folder / "vocab.json", error)) {
     return LoadVocabAndMerges((folder / "vocab.json").string(), (folder / "merges.txt").string());
   }
   return LoadTiktokenOf(folder);
+}
+
+}  // namespace
+
+absl::StatusOr<Tokenizer> LoadTokenizer(const std::string& path) { return Load(path, {}); }
+
+absl::StatusOr<Tokenizer> LoadTokenizer(const std::string& path, const std::string& end_of_text) {
+  return Load(path, end_of_text);
 }
 
 }  // namespace longrun::model

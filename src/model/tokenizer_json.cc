@@ -252,8 +252,10 @@ absl::StatusOr<Tokenizer> ParseTokenizerJson(std::string_view text, const std::s
   }
 }
 
-absl::StatusOr<Tokenizer> LoadTokenizerJson(const std::string& path) {
+absl::StatusOr<Tokenizer> LoadTokenizerJson(const std::string& path,
+                                            const std::optional<std::string>& end_of_text) {
   LR_ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kLargestFile));
+  if (end_of_text) return ParseTokenizerJson(text, path, *end_of_text);
   LR_ASSIGN_OR_RETURN(const json config,
                       ReadTokenizerConfig(std::filesystem::path(path).parent_path().string()));
   return ParseTokenizerJson(text, path, SpecialTokenText(config, "eos_token"));

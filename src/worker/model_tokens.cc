@@ -32,14 +32,13 @@ absl::Status AddTokens(const std::string& path, const json& value, const char* f
 
 }  // namespace
 
-absl::StatusOr<ModelTokens> ReadModelTokens(const std::string& folder,
+absl::StatusOr<ModelTokens> ReadModelTokens(const std::string& folder, const json& tokenizer_config,
                                             const model::Tokenizer& tokenizer) {
   ModelTokens tokens;
   const std::string generation_path = folder + "/generation_config.json";
   const std::string config_path = folder + "/config.json";
   LR_ASSIGN_OR_RETURN(const json generation, model::ReadObjectIfThere(generation_path, kLimit));
   LR_ASSIGN_OR_RETURN(const json config, model::ReadObjectIfThere(config_path, kLimit));
-  LR_ASSIGN_OR_RETURN(const json tokenizer_config, model::ReadTokenizerConfig(folder));
   const int64_t vocab = tokenizer.vocab_size();
   LR_RETURN_IF_ERROR(AddTokens(generation_path, generation, "eos_token_id", vocab, &tokens.stop));
   if (tokens.stop.empty()) {

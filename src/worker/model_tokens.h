@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 #include "model/tokenizer.h"
+#include "nlohmann/json.hpp"
 
 namespace longrun::worker {
 
@@ -20,6 +21,7 @@ struct ModelTokens {
 // tokenizer's prefix. InvalidArgument names the file and the field; files that are not there say
 // nothing.
 absl::StatusOr<ModelTokens> ReadModelTokens(const std::string& folder,
+                                            const nlohmann::json& tokenizer_config,
                                             const model::Tokenizer& tokenizer);
 
 }  // namespace longrun::worker

@@ -5,6 +5,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "model/tokenizer_config.h"
 
 namespace longrun::worker {
 namespace {
@@ -24,7 +25,11 @@ class ModelTokensTest : public testing::Test {
   void Write(const std::string& name, const std::string& text) {
     std::ofstream(folder_ + "/" + name) << text;
   }
-  absl::StatusOr<ModelTokens> Read() { return ReadModelTokens(folder_, tokenizer_); }
+  absl::StatusOr<ModelTokens> Read() { return Read(tokenizer_); }
+  absl::StatusOr<ModelTokens> Read(const model::Tokenizer& tokenizer) {
+    LR_ASSIGN_OR_RETURN(const auto config, model::ReadTokenizerConfig(folder_));
+    return ReadModelTokens(folder_, config, tokenizer);
+  }
 
   const model::Tokenizer tokenizer_ = model::Tokenizer::Bytes({"<|endoftext|>", "<s>", "</s>"});
   std::string folder_;
@@ -64,7 +69,7 @@ TEST_F(ModelTokensTest, BeginsAsTheTokenizerDoes) {
   const auto prefixed = model::Tokenizer::Make(texts, {}, tokenizer_.specials(),
                                                model::TextRules{.prefix = {258, 257}});
   ASSERT_TRUE(prefixed.ok()) << prefixed.status();
-  const auto begin = [&] { return ReadModelTokens(folder_, *prefixed)->begin; };
+  const auto begin = [&] { return Read(*prefixed)->begin; };
   EXPECT_THAT(begin(), ElementsAre(258, 257));
   Write("tokenizer_config.json", R"({"bos_token": "<s>"})");
   EXPECT_THAT(begin(), ElementsAre(258, 257));

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "model/tokenizer_config.h"
 #include "model/tokenizer_files.h"
 #include "net/http_server.h"
 #include "nlohmann/json.hpp"
@@ -165,10 +166,12 @@ EngineConfig ConfigOf(const ServeOptions& options, const MemoryPlan& plan, bool 
   return config;
 }
 
-absl::StatusOr<ChatTemplate> TemplateOf(const ServeOptions& options) {
-  if (options.chat_template.empty()) return ChatTemplate::ForModel(options.model_dir);
-  LR_ASSIGN_OR_RETURN(const ChatTemplateOptions tokens,
-                      ChatTemplate::OptionsForModel(options.model_dir));
+absl::StatusOr<ChatTemplate> TemplateOf(const ServeOptions& options,
+                                        const nlohmann::json& tokenizer_config) {
+  if (options.chat_template.empty()) {
+    return ChatTemplate::ForModel(options.model_dir, tokenizer_config);
+  }
+  const ChatTemplateOptions tokens = ChatTemplate::OptionsFor(tokenizer_config);
   if (!std::filesystem::exists(options.chat_template)) {
     return ChatTemplate::BuiltIn(options.chat_template, tokens);
   }
@@ -263,9 +266,14 @@ absl::Status Serve(const ServeOptions& asked) {
   const auto stop = std::make_shared<StopWish>();
   const StopSignals signals([stop] { stop->Make(); });
 
-  LR_ASSIGN_OR_RETURN(const model::Tokenizer tokenizer, model::LoadTokenizer(options.model_dir));
-  LR_ASSIGN_OR_RETURN(const ModelTokens tokens, ReadModelTokens(options.model_dir, tokenizer));
-  LR_ASSIGN_OR_RETURN(ChatTemplate chat, TemplateOf(options));
+  LR_ASSIGN_OR_RETURN(const nlohmann::json tokenizer_config,
+                      model::ReadTokenizerConfig(options.model_dir));
+  LR_ASSIGN_OR_RETURN(const model::Tokenizer tokenizer,
+                      model::LoadTokenizer(options.model_dir,
+                                           model::SpecialTokenText(tokenizer_config, "eos_token")));
+  LR_ASSIGN_OR_RETURN(const ModelTokens tokens,
+                      ReadModelTokens(options.model_dir, tokenizer_config, tokenizer));
+  LR_ASSIGN_OR_RETURN(ChatTemplate chat, TemplateOf(options, tokenizer_config));
   std::optional<ToolFormat> tool_format;
   if (options.tool_format != "auto") {
     LR_ASSIGN_OR_RETURN(tool_format, ParseToolFormat(options.tool_format));

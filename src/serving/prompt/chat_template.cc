@@ -19,11 +19,6 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kLargestSource = 1 << 20;
 
-ChatTemplateOptions OptionsOf(const json& config) {
-  return {.bos_token = model::SpecialTokenText(config, "bos_token"),
-          .eos_token = model::SpecialTokenText(config, "eos_token")};
-}
-
 // "" where there is none. Some folders name several: "default" counts, and "tool_use" where there
 // are tools.
 absl::StatusOr<std::string> TemplateText(const json& config, const std::string& name,
@@ -152,16 +147,15 @@ absl::StatusOr<ChatTemplate> ChatTemplate::BuiltIn(const std::string& name,
                                                  DidYouMean(name, names)));
 }
 
-absl::StatusOr<ChatTemplateOptions> ChatTemplate::OptionsForModel(const std::string& folder) {
-  LR_ASSIGN_OR_RETURN(const json config, model::ReadTokenizerConfig(folder));
-  return OptionsOf(config);
+ChatTemplateOptions ChatTemplate::OptionsFor(const json& config) {
+  return {.bos_token = model::SpecialTokenText(config, "bos_token"),
+          .eos_token = model::SpecialTokenText(config, "eos_token")};
 }
 
-absl::StatusOr<ChatTemplate> ChatTemplate::ForModel(const std::string& folder) {
+absl::StatusOr<ChatTemplate> ChatTemplate::ForModel(const std::string& folder, const json& config) {
   const fs::path config_path = fs::path(folder) / "tokenizer_config.json";
   const fs::path template_path = fs::path(folder) / "chat_template.jinja";
-  LR_ASSIGN_OR_RETURN(const json config, model::ReadTokenizerConfig(folder));
-  const ChatTemplateOptions options = OptionsOf(config);
+  const ChatTemplateOptions options = OptionsFor(config);
   std::string name = config_path.string() + ": chat_template";
   LR_ASSIGN_OR_RETURN(std::string source, TemplateText(config, "default", config_path.string()));
   LR_ASSIGN_OR_RETURN(std::string tool_use, TemplateText(config, "tool_use", config_path.string()));

@@ -62,10 +62,11 @@ class ChatTemplate {
   // chatml, llama3, llama2 or plain.
   static absl::StatusOr<ChatTemplate> BuiltIn(const std::string& name,
                                               const ChatTemplateOptions& options);
-  // The folder's own, else plain.
-  static absl::StatusOr<ChatTemplate> ForModel(const std::string& folder);
+  // The folder's own, else plain; `config` is its tokenizer_config.json.
+  static absl::StatusOr<ChatTemplate> ForModel(const std::string& folder,
+                                               const nlohmann::json& config);
   // Of tokenizer_config.json, for another template than the folder's own.
-  static absl::StatusOr<ChatTemplateOptions> OptionsForModel(const std::string& folder);
+  static ChatTemplateOptions OptionsFor(const nlohmann::json& config);
 
   // With the beginning of the assistant's answer at the end. InvalidArgument: the template refuses
   // the messages, or has a mistake.

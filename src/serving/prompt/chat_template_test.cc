@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "gtest/gtest.h"
+#include "model/tokenizer_config.h"
 #include "serving/prompt/prompt_encoder.h"
 
 namespace longrun::serving {
@@ -355,30 +356,31 @@ TEST(ChatTemplateTest, AFolderGivesItsTemplateAndTheTextsOfItsTokens) {
   const auto write = [&](const std::string& name, const std::string& text) {
     ASSERT_TRUE(WriteFileAtomically(folder + "/" + name, text).ok());
   };
+  const auto config = [&] { return *model::ReadTokenizerConfig(folder); };
   const auto texts = [&] {
-    const auto options = ChatTemplate::OptionsForModel(folder);
-    return options.ok() ? options->bos_token + "," + options->eos_token
-                        : std::string(options.status().message());
+    const ChatTemplateOptions options = ChatTemplate::OptionsFor(config());
+    return options.bos_token + "," + options.eos_token;
   };
   EXPECT_EQ(texts(), ",");
-  EXPECT_EQ(ChatTemplate::ForModel(folder)->name(), "plain");
+  EXPECT_EQ(ChatTemplate::ForModel(folder, config())->name(), "plain");
   write("tokenizer_config.json", R"({"bos_token": {"content": "<s>"}, "eos_token": "</s>",
       "chat_template": "{{ bos_token }}1{{ eos_token }}"})");
   EXPECT_EQ(texts(), "<s>,</s>");
-  EXPECT_EQ(Rendered(ChatTemplate::ForModel(folder)), "<s>1</s>");
+  EXPECT_EQ(Rendered(ChatTemplate::ForModel(folder, config())), "<s>1</s>");
   write("tokenizer_config.json", R"({"bos_token": {"content": "<s>"}, "eos_token": "</s>",
       "chat_template": [{"name": "default", "template": "{{ bos_token }}1{{ eos_token }}"},
                         {"name": "tool_use", "template": "{{ tools | length }} tools"}]})");
-  EXPECT_EQ(Rendered(ChatTemplate::ForModel(folder)), "<s>1</s>");
-  EXPECT_EQ(Rendered(ChatTemplate::ForModel(folder), {Messages(), {}, {Tool("f")}}), "1 tools");
-  EXPECT_TRUE(ChatTemplate::ForModel(folder)->takes_tools());
+  EXPECT_EQ(Rendered(ChatTemplate::ForModel(folder, config())), "<s>1</s>");
+  EXPECT_EQ(Rendered(ChatTemplate::ForModel(folder, config()), {Messages(), {}, {Tool("f")}}),
+            "1 tools");
+  EXPECT_TRUE(ChatTemplate::ForModel(folder, config())->takes_tools());
   write("chat_template.jinja", "{{ bos_token }}2");
-  EXPECT_EQ(Rendered(ChatTemplate::ForModel(folder)), "<s>2");
+  EXPECT_EQ(Rendered(ChatTemplate::ForModel(folder, config())), "<s>2");
   write("tokenizer_config.json", R"({"bos_token": null, "eos_token": {"content": 7}})");
   EXPECT_EQ(texts(), ",");
-  write("tokenizer_config.json", "[]");
-  EXPECT_EQ(texts(), folder + "/tokenizer_config.json: is not a JSON object");
-  EXPECT_FALSE(ChatTemplate::ForModel(folder).ok());
+  write("tokenizer_config.json", R"({"chat_template": "{% if"})");
+  std::filesystem::remove(folder + "/chat_template.jinja");
+  EXPECT_FALSE(ChatTemplate::ForModel(folder, config()).ok());
 }
 
 TEST(ChatTemplateTest, ErrorsNameTheTemplateAndTheLine) {
