@@ -289,6 +289,7 @@ class Connection final : public ConnectionBase,
     error_code ignored;
     const auto peer = SocketOf(stream_).remote_endpoint(ignored);
     if (!ignored) request.peer = absl::StrCat(peer.address().to_string(), ":", peer.port());
+    if (core_->check) request.party = party_name_;
     Read();  // notices when the client leaves
     // Until it is handled; the reader has it no more.
     const auto bytes = static_cast<int64_t>(request.body.size());

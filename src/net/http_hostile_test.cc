@@ -330,6 +330,25 @@ TEST(Handlers, LargeRequestsOfManyPartiesLeaveAThreadToShortOnes) {
   for (const auto& client : waiting) EXPECT_THAT(client->ReadToEnd(), StartsWith("HTTP/1.1 200 "));
 }
 
+// Also where a proxy sends the requests of many over one connection.
+TEST(HeadCheck, TellsTheHandlerWhoAsksWithEachRequest) {
+  const auto say_party = [](Request request, std::shared_ptr<Responder> responder) {
+    responder->Send({.body = "party " + request.party.value_or("unknown") + "."});
+  };
+  const std::string end = "Content-Length: 0\r\n\r\n";
+  const std::string three = std::string(kPost) + "Authorization: a\r\n" + end + kPost +
+                            "Authorization: b\r\n" + end + kPost + "Connection: close\r\n" + end;
+  const auto checked = Server::Start({}, say_party, PartyByKey);
+  RawSocket client((*checked)->port());
+  client.Send(three);
+  EXPECT_THAT(client.ReadToEnd(),
+              ::testing::AllOf(HasSubstr("party a."), HasSubstr("party b."), HasSubstr("party .")));
+  const auto unchecked = Server::Start({}, say_party);
+  RawSocket other((*unchecked)->port());
+  other.Send(three);
+  EXPECT_THAT(other.ReadToEnd(), HasSubstr("party unknown."));
+}
+
 TEST(HeadCheck, RefusesALargeBodyBeforeItIsRead) {
   std::atomic<int> handled{0};
   const auto server = Server::Start(

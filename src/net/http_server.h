@@ -27,6 +27,8 @@ struct Request {
   Headers headers;
   std::string body;
   std::string peer;  // "127.0.0.1:40312"
+  // Who asks, as the check of the head found; nothing where there was no such check.
+  std::optional<std::string> party;
 
   // The first of that name, whatever the case; "" where there is none.
   std::string_view Header(std::string_view name) const;

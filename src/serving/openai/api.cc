@@ -75,6 +75,10 @@ struct Api::State::Endpoint {
 
 void Api::State::Authenticate(const net::Request& head, Destination* to) const {
   if (config.tenants.empty()) return;
+  if (head.party) {
+    to->tenant = TenantNamed(config.tenants, *head.party);
+    if (to->tenant) return;
+  }
   constexpr std::string_view kBearer = "Bearer ";
   std::string_view given = head.Header("Authorization");
   const bool absent = given.empty();

@@ -44,6 +44,7 @@ struct Api::State : std::enable_shared_from_this<Api::State> {
     std::optional<net::Response> refused;
   };
   Destination DestinationOf(const net::Request& head) const;
+  // By the key; or by the name that this found when the head was checked.
   void Authenticate(const net::Request& head, Destination* to) const;
 
   void Models(const Exchange& exchange);

@@ -113,6 +113,20 @@ TEST_F(ApiTest, TheHeadAloneTellsWhoAsksAndWhoIsRefused) {
   EXPECT_EQ(verdict.refused->headers.back().first, "x-request-id");
 }
 
+// What the check of the head found is not looked for again; nothing it found is no key.
+TEST_F(ApiTest, WhoeverWasFoundByTheHeadIsNotAskedForTheKeyAgain) {
+  SetTenants(kTwoTenants);
+  const auto status = [&](const std::optional<std::string>& party) {
+    auto responder = std::make_shared<FakeResponder>();
+    api().Handle({.method = "GET", .path = "/v1/models", .party = party}, responder);
+    return responder->status();
+  };
+  EXPECT_EQ(status("red"), 200);
+  EXPECT_EQ(status("nobody"), 401);
+  EXPECT_EQ(status(""), 401);
+  EXPECT_EQ(status(std::nullopt), 401);
+}
+
 TEST_F(ApiTest, TenantsUseTheModelsAndPrioritiesThatAreTheirs) {
   config_.models = {"gpt2", "other"};
   SetTenants(kTwoTenants);

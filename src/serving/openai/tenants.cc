@@ -112,6 +112,13 @@ std::optional<size_t> FindTenant(const std::vector<Tenant>& tenants, std::string
   return found;
 }
 
+std::optional<size_t> TenantNamed(const std::vector<Tenant>& tenants, std::string_view name) {
+  const auto found = std::find_if(tenants.begin(), tenants.end(),
+                                  [name](const Tenant& tenant) { return tenant.name == name; });
+  if (found == tenants.end()) return std::nullopt;
+  return static_cast<size_t>(found - tenants.begin());
+}
+
 std::string RandomName(size_t count) {
   static constexpr std::string_view kLetters =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";

@@ -45,6 +45,7 @@ KeyHash HashKey(std::string_view key);
 // The index of the tenant that `key` belongs to. Compares with every key in constant time, so that
 // how long it takes tells nothing.
 std::optional<size_t> FindTenant(const std::vector<Tenant>& tenants, std::string_view key);
+std::optional<size_t> TenantNamed(const std::vector<Tenant>& tenants, std::string_view name);
 
 // `count` letters and digits nobody can guess.
 std::string RandomName(size_t count);
