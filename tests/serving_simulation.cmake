@@ -4,6 +4,7 @@ add_library(longrun_serving_simulation STATIC
   ${CMAKE_CURRENT_LIST_DIR}/serving_simulation/checkers.cc
   ${CMAKE_CURRENT_LIST_DIR}/serving_simulation/reference.cc
   ${CMAKE_CURRENT_LIST_DIR}/serving_simulation/scenario.cc
+  ${CMAKE_CURRENT_LIST_DIR}/serving_simulation/simulated_constraint.cc
   ${CMAKE_CURRENT_LIST_DIR}/serving_simulation/simulated_executor.cc
   ${CMAKE_CURRENT_LIST_DIR}/serving_simulation/simulation.cc)
 target_include_directories(longrun_serving_simulation PUBLIC ${CMAKE_CURRENT_LIST_DIR})

@@ -51,6 +51,24 @@ void CheckBlocks(const serving::EngineCore& core, Violations* violations) {
   }
 }
 
+void CheckMasks(const serving::EngineCore& core, const Scenario& scenario, int64_t effort,
+                Violations* violations) {
+  constexpr int64_t kDraftEffort = 50'000;
+  const int64_t drafts = scenario.engine.draft.longest > 0 ? scenario.engine.draft_batch : 0;
+  if (effort > scenario.engine.MaskEffort() + drafts * kDraftEffort) {
+    violations->push_back(absl::StrCat("the masks of a step took an effort of ", effort));
+  }
+  if (!scenario.cheap_masks) return;
+  core.ForEachTable([&](const serving::Progress& request, const serving::BlockTable& table) {
+    if (request.request().tenant == "tenant-0" || table.blocks.empty()) return;
+    for (const auto& sequence : request.sequences) {
+      if (sequence->mask_wanted != 0 && !sequence->table.blocks.empty()) {
+        violations->push_back(absl::StrCat(request.request().id, " waits for a cheap mask"));
+      }
+    }
+  });
+}
+
 namespace {
 
 bool Same(const Logprobs& a, const Logprobs& b) {

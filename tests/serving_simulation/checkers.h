@@ -17,6 +17,11 @@ using Violations = std::vector<std::string>;
 // to two tenants, whether held or to be found again.
 void CheckBlocks(const serving::EngineCore& core, Violations* violations);
 
+// Masks: a step takes no more effort than it may (and drafts than they may); with cheap masks,
+// nobody who runs is left without one.
+void CheckMasks(const serving::EngineCore& core, const Scenario& scenario, int64_t effort,
+                Violations* violations);
+
 // Deltas: what a request was given so far is how running it alone begins, and, once it is done, all
 // of it; the figures of its usage are right; nothing follows the last delta.
 class DeltaChecker {

@@ -4,6 +4,7 @@
 
 #include "serving/sample/sampler.h"
 #include "serving/sample/text_stream.h"
+#include "serving_simulation/simulated_constraint.h"
 #include "serving_simulation/simulated_executor.h"
 
 namespace longrun::serving_simulation {
@@ -15,7 +16,8 @@ using serving::GenerationRequest;
 ChoiceResult Generate(const GenerationRequest& r, int64_t choice,
                       const model::Tokenizer& tokenizer) {
   ChoiceResult result;
-  serving::Sampler sampler(r.sampling, choice, kVocab, r.prompt, nullptr);
+  serving::Sampler sampler(r.sampling, choice, kVocab, r.prompt, StartAlone(r.format));
+  const bool constrained = r.format.kind != serving::FormatKind::kText;
   serving::TextStream text(tokenizer, r.stop);
   std::vector<TokenId> tokens = r.prompt;
   std::vector<float> logits(kVocab);
@@ -23,7 +25,7 @@ ChoiceResult Generate(const GenerationRequest& r, int64_t choice,
   for (int64_t i = 0; i < r.max_tokens; ++i) {
     LogitsAfter(tokens, logits);
     const serving::Sampled next = *sampler.Next(logits);
-    const bool end = !r.ignore_end_of_text && next.token == kVocab - 1;
+    const bool end = (constrained || !r.ignore_end_of_text) && next.token == kVocab - 1;
     if (end || std::count(r.stop_tokens.begin(), r.stop_tokens.end(), next.token) > 0) {
       result.finish = FinishReason::kStop;
       break;
@@ -36,6 +38,10 @@ ChoiceResult Generate(const GenerationRequest& r, int64_t choice,
     if (piece.stopped) {
       result.finish = FinishReason::kStop;
       return result;
+    }
+    if (sampler.complete()) {
+      result.finish = FinishReason::kStop;
+      break;
     }
   }
   result.text += text.Flush();

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/random.h"
+#include "serving_simulation/simulated_constraint.h"
 
 namespace longrun::serving_simulation {
 namespace {
@@ -76,6 +77,9 @@ GenerationRequest DrawRequest(Random& random, int64_t number, const EngineConfig
   } else if (random.Chance(0.1)) {
     r.embedding = true;
     r.choices = 1;
+  }
+  if (random.Chance(0.25)) {
+    r.format = DrawnFormat(random.Next(), random.Between(0, 10) * 30'000);
   }
   return r;
 }
@@ -153,6 +157,33 @@ Scenario DrawSiege(uint64_t seed) {
     at = at + Duration::Seconds(random.Exponential(0.004));
     GenerationRequest r = DrawRequest(random, n, scenario.engine, 3);
     r.priority = n % 25 == 1 ? 0 : static_cast<int32_t>(random.Between(1, 2));
+    scenario.arrivals.push_back({at, std::move(r), {}, 0});
+  }
+  return scenario;
+}
+
+Scenario DrawHostile(uint64_t seed) {
+  Random random(seed);
+  Scenario scenario;
+  scenario.seed = seed;
+  scenario.cheap_masks = true;
+  scenario.engine = DrawEngine(random);
+  scenario.engine.max_sequences = random.Between(2, 10);
+  scenario.engine.max_step_tokens = 80;
+  scenario.engine.max_step_logits = 32;
+  scenario.engine.max_wait_seconds = 1e6;
+  scenario.engine.max_waiting = 1'000;
+  scenario.engine.goals.inter_token_seconds = 0.1;
+  Time at{1'000'000};
+  for (int64_t n = 0; n < 60; ++n) {
+    at = at + Duration::Seconds(random.Exponential(0.02));
+    GenerationRequest r = DrawRequest(random, n, scenario.engine, 3);
+    const bool hostile = random.Chance(0.5);
+    if (hostile) r.tenant = "tenant-0";
+    r.format = {};
+    if (hostile || random.Chance(0.5)) {
+      r.format = DrawnFormat(random.Next(), r.tenant == "tenant-0" ? 2'000'000 : 3'000);
+    }
     scenario.arrivals.push_back({at, std::move(r), {}, 0});
   }
   return scenario;

@@ -23,6 +23,8 @@ struct Scenario {
   std::vector<Arrival> arrivals;  // by time
   // All tenants ask at once and without priorities: their service is compared while all wait.
   bool contest = false;
+  // Those of others than tenant-0 are made in the step in which they are wanted.
+  bool cheap_masks = false;
 };
 
 Scenario DrawScenario(uint64_t seed);
@@ -30,5 +32,7 @@ Scenario DrawScenario(uint64_t seed);
 Scenario DrawContest(uint64_t seed);
 // Higher priorities come faster than they can be served, and lower ones among them.
 Scenario DrawSiege(uint64_t seed);
+// One tenant's masks are the dearest there are, those of others cheap.
+Scenario DrawHostile(uint64_t seed);
 
 }  // namespace longrun::serving_simulation

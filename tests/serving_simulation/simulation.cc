@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "serving_simulation/checkers.h"
+#include "serving_simulation/simulated_constraint.h"
 
 namespace longrun::serving_simulation {
 namespace {
@@ -28,8 +29,9 @@ class History {
                                   serving::KvType::kF32);
     const absl::Status valid = scenario.engine.Validate();
     if (!valid.ok()) outcome_.violations.push_back(std::string(valid.message()));
-    core_ = std::make_unique<serving::EngineCore>(scenario.engine, &executor_, &tokenizer_, nullptr,
-                                                  serving::CacheSecret{}, [this] { return now_; });
+    core_ =
+        std::make_unique<serving::EngineCore>(scenario.engine, &executor_, &tokenizer_, &compiler_,
+                                              serving::CacheSecret{}, [this] { return now_; });
     executor_.on_run = [this] { CheckCancelledHoldNothing(); };
   }
 
@@ -41,6 +43,7 @@ class History {
       const Time begin = now_;
       core_->Step();
       patience_.AfterStep(*core_, begin);
+      CheckMasks(*core_, scenario_, compiler_.TakeEffort(), &outcome_.violations);
       CheckBlocks(*core_, &outcome_.violations);
       if (scenario_.contest && next_ == scenario_.arrivals.size()) fairness_.AfterStep(*core_);
       if (++outcome_.steps > kMostSteps) outcome_.violations.push_back("no progress");
@@ -169,6 +172,7 @@ class History {
     outcome_.hits = stats.prefix_hits_total;
     outcome_.copies = executor_.copies;
     outcome_.drafts_accepted = stats.draft_accepted_total;
+    outcome_.idle_steps = outcome_.steps - stats.steps_total;
     outcome_.virtual_time = now_ - Time{1'000'000};
     outcome_.patient = patience_.patient();
     outcome_.most_passes = patience_.most_passes();
@@ -188,6 +192,7 @@ class History {
   Time now_{1'000'000};
   model::Tokenizer tokenizer_ = model::Tokenizer::Bytes();
   SimulatedExecutor executor_;
+  SimulatedCompiler compiler_{&now_, &outcome_.violations};
   DeltaChecker deltas_;
   FairnessChecker fairness_;
   PatienceChecker patience_;

@@ -18,6 +18,7 @@ struct Outcome {
   int64_t most_passes = 0;        // after that
   int64_t requests = 0, rejected = 0, cancelled = 0, failed = 0, finished = 0;
   int64_t steps = 0, preemptions = 0, swapped_in = 0, hits = 0, copies = 0, drafts_accepted = 0;
+  int64_t idle_steps = 0;  // in which nothing was computed: all waited for masks
 };
 
 Outcome Simulate(const Scenario& scenario,

@@ -1,7 +1,7 @@
 // Thousands of histories of the serving engine, each from its seed.
 //
 //   serving_simulation_test                                  the seeds of the test run
-//   serving_simulation_test --seed=N [--contest|--siege] [--verbose]   one history
+//   serving_simulation_test --seed=N [--contest|--siege|--hostile] [--verbose]   one history
 //   serving_simulation_test --first=N --seeds=N              others
 #include <cstdio>
 #include <string>
@@ -16,7 +16,7 @@
 namespace longrun::serving_simulation {
 namespace {
 
-enum Kind { kAny, kContest, kSiege };
+enum Kind { kAny, kContest, kSiege, kHostile };
 
 struct Flags : SeedFlags {
   Flags() { seeds = 3'000; }
@@ -25,14 +25,16 @@ struct Flags : SeedFlags {
 
 std::string Command(uint64_t seed, Kind kind) {
   return absl::StrCat(flags.program, " --seed=", seed, kind == kContest ? " --contest" : "",
-                      kind == kSiege ? " --siege" : "", " --verbose");
+                      kind == kSiege ? " --siege" : "", kind == kHostile ? " --hostile" : "",
+                      " --verbose");
 }
 
 Outcome Play(uint64_t seed, Kind kind, const std::function<void(const std::string&)>& say = {}) {
   LastWords::Prepare(seed, Command(seed, kind));
-  return Simulate(kind == kContest ? DrawContest(seed)
-                  : kind == kSiege ? DrawSiege(seed)
-                                   : DrawScenario(seed),
+  return Simulate(kind == kContest   ? DrawContest(seed)
+                  : kind == kSiege   ? DrawSiege(seed)
+                  : kind == kHostile ? DrawHostile(seed)
+                                     : DrawScenario(seed),
                   say);
 }
 
@@ -109,6 +111,20 @@ TEST(ServingSimulation, NobodyIsPassedOverForEver) {
   EXPECT_GT(patient, static_cast<int64_t>(flags.seeds) / 20);
 }
 
+TEST(ServingSimulation, WhoseMasksAreDearWaitsAloneForThem) {
+  int64_t idle_steps = 0, finished = 0;
+  for (uint64_t seed = flags.first; seed < flags.first + flags.seeds / 20 + 1; ++seed) {
+    const Outcome outcome = Play(seed, kHostile);
+    if (!Report(seed, kHostile, outcome)) break;
+    idle_steps += outcome.idle_steps;
+    finished += outcome.finished;
+  }
+  Print(absl::StrCat(finished, " requests finished; in ", idle_steps,
+                     " steps all that ran waited for masks"));
+  EXPECT_GT(idle_steps, static_cast<int64_t>(flags.seeds) / 20);
+  EXPECT_GT(finished, static_cast<int64_t>(flags.seeds));
+}
+
 TEST(ServingSimulation, TheSameSeedGivesTheSameHistory) {
   for (uint64_t seed = flags.first; seed < flags.first + flags.seeds;
        seed += flags.seeds / 40 + 1) {
@@ -129,11 +145,12 @@ int RunOne() {
 }
 
 bool ParseFlags(int argc, char** argv) {
-  return ParseSeedFlags(argc, argv, &flags, "--contest --siege",
+  return ParseSeedFlags(argc, argv, &flags, "--contest --siege --hostile",
                         [](const std::string& flag, const std::string& value) {
                           if (flag == "--contest") flags.kind = kContest;
                           if (flag == "--siege") flags.kind = kSiege;
-                          return flag == "--contest" || flag == "--siege";
+                          if (flag == "--hostile") flags.kind = kHostile;
+                          return flag == "--contest" || flag == "--siege" || flag == "--hostile";
                         });
 }
 

@@ -5,13 +5,18 @@
 #include "base/check.h"
 
 namespace longrun::serving {
+namespace {
+
+// Of the masks behind the first, in the drafts of one sequence: a millisecond.
+constexpr int64_t kDraftMaskEffort = 50'000;
+
+}  // namespace
 
 void BeginChoice(Sequence* s, const model::Tokenizer& tokenizer, int64_t vocab_size) {
   const Progress& progress = *s->progress;
   const GenerationRequest& request = progress.request();
-  const Constraint* constraint = progress.submission.constraint.get();
   s->sampler.emplace(request.sampling, s->choice, vocab_size, request.prompt,
-                     constraint != nullptr ? constraint->Start() : nullptr);
+                     progress.start != nullptr ? progress.start->Clone() : nullptr);
   s->text.emplace(tokenizer, request.stop, request.shown);
 }
 
@@ -47,7 +52,8 @@ absl::StatusOr<std::vector<Sampled>> SampleNext(Sequence* s, std::span<const flo
     }
     logits = narrow;
   }
-  return s->sampler->Verify(logits, std::span(s->draft_tokens).first(static_cast<size_t>(drafts)));
+  return s->sampler->Verify(logits, std::span(s->draft_tokens).first(static_cast<size_t>(drafts)),
+                            kDraftMaskEffort);
 }
 
 int64_t TakeSampled(Sequence* s, std::vector<Sampled> sampled, const model::Tokenizer& tokenizer,

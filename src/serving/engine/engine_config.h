@@ -29,6 +29,9 @@ struct EngineConfig {
   double max_wait_seconds = 30;  // who would wait longer is refused; who did goes first
   int64_t max_waiting = 4096;    // whatever the prediction, as MayWait says: memory is bounded
 
+  // Of a step, for the masks of constrained output (mask_turns.h): a tenth of a token's goal.
+  int64_t MaskEffort() const;
+
   DraftConfig draft;
   int64_t draft_batch = 4;  // drafts are tried where at most so many sequences decode
 

@@ -38,7 +38,8 @@ EngineCore::EngineCore(const EngineConfig& config, Executor* executor,
            .swap_bytes = config.swap_bytes,
            .block_bytes = executor->shape().KvBytesPerToken(config.kv_type) * config.block_tokens},
           &pool_, executor, &queue_, &times_, &clock_),
-      accounts_(executor->shape(), config.kv_type) {}
+      accounts_(executor->shape(), config.kv_type),
+      masks_(config.MaskEffort(), executor) {}
 
 EngineCore::~EngineCore() = default;
 
@@ -101,6 +102,7 @@ void EngineCore::Submit(Submission submission) {
   sequence->slots = r.choices;
   sequence->stays = GoesOn(r);
   sequence->all_logits = r.prompt_logprobs && !r.embedding;
+  sequence->awaits_mask = request->submission.constraint != nullptr && r.max_tokens > 0;
   sequence->tokens = r.prompt;
   sequence->known = static_cast<int64_t>(r.prompt.size());
   sequence->table.tenant = sequence->tenant;
@@ -132,7 +134,7 @@ void EngineCore::CancelAll() {
 
 int64_t EngineCore::Decoding() const {
   return std::count_if(running_.begin(), running_.end(),
-                       [](const Job* job) { return job->decodes(); });
+                       [](const Job* job) { return job->decodes() && !job->sits_out(); });
 }
 
 void EngineCore::Draft() {
@@ -140,7 +142,7 @@ void EngineCore::Draft() {
   for (Job* job : running_) {
     Sequence& s = *static_cast<Sequence*>(job);
     s.draft_tokens.clear();
-    if (few && s.decodes()) {
+    if (few && s.decodes() && !s.sits_out()) {
       const GenerationRequest& r = s.progress->request();
       DraftConfig draft = config_.draft;
       const int64_t left = static_cast<int64_t>(r.prompt.size()) + r.max_tokens - s.known;
@@ -197,23 +199,36 @@ void EngineCore::BuildInput() {
 bool EngineCore::Step() {
   TakeCancels();
   if (idle()) return false;
+  const Time begin = clock_();
+  masks_.Prepare(running_, &queue_);
   Draft();
   Plan();
   now_ = clock_();
   Join();
-  LR_CHECK(!plan_.shares.empty());
-  BuildInput();
-
-  const Time begin = clock_();
-  const absl::StatusOr<StepOutput> output = executor_.Run(input_);
-  now_ = clock_();
-  const double seconds = (now_ - begin).seconds();
   int64_t prompt_tokens = 0, found_tokens = 0;
   for (const Share& share : plan_.shares) {
     if (!share.job->decodes()) prompt_tokens += share.tokens;
   }
   for (const Job* job : plan_.admitted) found_tokens += job->computed;  // before this step
   ended_sequences_ = 0;
+  if (plan_.shares.empty()) {
+    LR_CHECK(std::any_of(running_.begin(), running_.end(),
+                         [](const Job* job) { return job->sits_out(); }));
+    now_ = clock_();
+  } else {
+    Execute(prompt_tokens);
+  }
+  Measure(prompt_tokens + found_tokens, (now_ - begin).seconds());
+  Sweep();
+  return true;
+}
+
+void EngineCore::Execute(int64_t prompt_tokens) {
+  BuildInput();
+  const Time begin = clock_();
+  const absl::StatusOr<StepOutput> output = executor_.Run(input_);
+  now_ = clock_();
+  const double seconds = (now_ - begin).seconds();
   size_t row = 0, state = 0;
   const size_t stride = static_cast<size_t>(executor_.shape().vocab_size);
   const size_t d_model = static_cast<size_t>(executor_.shape().d_model);
@@ -237,14 +252,16 @@ bool EngineCore::Step() {
     row += rows;
     state += states;
   }
-  // Only while more could have been done: else it is how much was asked for, not what we can do.
+}
+
+// Only while more could have been done: else it is how much was asked for, not what we can do.
+void EngineCore::Measure(int64_t prompt_tokens, double seconds) {
   const bool prompts_left =
-      queue_.size() > 0 ||
-      std::any_of(running_.begin(), running_.end(), [](const Job* job) { return !job->decodes(); });
-  if (prompts_left) prompt_rate_.Add(static_cast<double>(prompt_tokens + found_tokens), seconds);
+      queue_.size() > 0 || std::any_of(running_.begin(), running_.end(), [](const Job* job) {
+        return !job->decodes() && !job->sits_out();
+      });
+  if (prompts_left) prompt_rate_.Add(static_cast<double>(prompt_tokens), seconds);
   if (queue_.size() > 0) end_rate_.Add(static_cast<double>(ended_sequences_), seconds);
-  Sweep();
-  return true;
 }
 
 Backlog EngineCore::backlog() const {
@@ -266,7 +283,7 @@ Backlog EngineCore::backlog() const {
   backlog.free_slots = config_.max_sequences;
   for (const Job* job : running_) {
     backlog.free_slots -= job->slots;
-    if (!job->decodes()) backlog.running_tokens += job->remaining();
+    if (!job->decodes() && !job->sits_out()) backlog.running_tokens += job->remaining();
   }
   backlog.free_blocks = pool_.available();
   backlog.block_tokens = pool_.block_tokens();

@@ -17,6 +17,7 @@
 #include "serving/cache/block_pool.h"
 #include "serving/engine/engine_accounts.h"
 #include "serving/engine/engine_config.h"
+#include "serving/engine/masks.h"
 #include "serving/engine/sequence.h"
 #include "serving/engine/sequence_blocks.h"
 #include "serving/schedule/wait.h"
@@ -71,6 +72,8 @@ class EngineCore {
   void Plan();
   void BuildInput();
   void Join();
+  void Execute(int64_t prompt_tokens);
+  void Measure(int64_t prompt_tokens, double seconds);
   void Take(const Share& share, std::span<const float> logits, std::span<const float> states);
   void Fork(Sequence* first);
   void FinishPrompt(Sequence* sequence, Delta delta);
@@ -82,7 +85,7 @@ class EngineCore {
   void End(Progress* request, FinishReason reason, const absl::Status& error);
   void Leave(Sequence* sequence);
   void Sweep();
-  int64_t Decoding() const;
+  int64_t Decoding() const;  // in the next step
 
   const EngineConfig config_;
   Executor& executor_;
@@ -96,6 +99,7 @@ class EngineCore {
   StepTimes times_;
   SequenceBlocks blocks_;
   EngineAccounts accounts_;
+  Masks masks_;
   Rate prompt_rate_, end_rate_;
 
   absl::flat_hash_map<std::string, std::unique_ptr<Progress>> requests_;

@@ -62,6 +62,7 @@ void EngineCore::Fork(Sequence* first) {
   }
   if (request->request().embedding) return;
   for (const auto& s : request->sequences) BeginChoice(s.get(), tokenizer_, vocab_size_);
+  request->start.reset();
 }
 
 // Nothing is generated: an embedding, or a prompt echoed alone.
@@ -106,6 +107,7 @@ void EngineCore::Deliver(Sequence* s, absl::StatusOr<std::vector<Sampled>> sampl
     accounts_.stats().draft_accepted_total += static_cast<int64_t>(sampled->size()) - 1;
   }
   const int64_t taken = TakeSampled(s, *std::move(sampled), tokenizer_, &delta);
+  s->awaits_mask = s->constraint() != nullptr && !s->constraint()->ready();
   accounts_.Generated(s->progress, s, taken, now_);
   queue_.Charge(s->tenant, FairQueue::kOutputWeight * static_cast<double>(taken));
   // The newest token is not computed; accepted drafts are.

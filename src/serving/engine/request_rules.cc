@@ -1,6 +1,9 @@
 #include "serving/engine/request_rules.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
+#include "serving/schedule/mask_turns.h"
 
 namespace longrun::serving {
 namespace {
@@ -49,6 +52,12 @@ absl::Status CheckRequest(const GenerationRequest& r, const EngineConfig& config
     }
   }
   return r.sampling.Validate(vocab_size);
+}
+
+int64_t EngineConfig::MaskEffort() const {
+  constexpr double kShare = 0.1, kSecondsPerEffort = 25e-9;
+  return std::max(MaskTurns::kLeastEffort,
+                  static_cast<int64_t>(kShare * goals.inter_token_seconds / kSecondsPerEffort));
 }
 
 absl::Status EngineConfig::Validate() const {

@@ -38,6 +38,10 @@ struct Sequence : Job {
   std::optional<TextStream> text;
   absl::StatusOr<std::vector<Sampled>> drawn;  // in the step under way
   Time last_token;
+  int64_t mask_wanted = 0;  // while it awaits one: since which step
+
+  // Where its text stands; null where any token may follow, or nobody has looked yet.
+  inline ConstraintState* constraint();
 };
 
 struct Progress {
@@ -46,8 +50,9 @@ struct Progress {
   std::vector<std::unique_ptr<Sequence>> sequences;  // by choice
   std::vector<FinishReason> finish;                  // of each choice
   int64_t unfinished = 0;
-  bool admitted = false;  // once
-  bool forked = false;    // the prompt is computed
+  bool admitted = false;                   // once
+  bool forked = false;                     // the prompt is computed
+  std::unique_ptr<ConstraintState> start;  // until then: before the first token
   Time started, first_token;
   Usage usage;
   std::vector<Logprobs> prompt_logprobs;  // of the first tokens
@@ -57,5 +62,9 @@ struct Progress {
   const GenerationRequest& request() const { return submission.request; }
   bool done() const { return unfinished == 0; }
 };
+
+ConstraintState* Sequence::constraint() {
+  return sampler ? sampler->constraint() : progress->start.get();
+}
 
 }  // namespace longrun::serving

@@ -45,7 +45,7 @@ class GrammarConstraint final : public Constraint,
   friend class GrammarState;
   void Enter(GrammarState* state) const;
   void Leave(GrammarState* state) const;
-  void Settle() const;
+  int64_t Settle() const;
 
   const model::Tokenizer& tokenizer_;
   const std::shared_ptr<const TokenTree> tokens_;
@@ -67,12 +67,14 @@ class GrammarState final : public ConstraintState {
     const std::lock_guard lock(constraint_->mutex_);
     constraint_->Enter(this);
     place_ = machine().start();
+    owed_ = machine().effort();
   }
   GrammarState(const GrammarState& other)
       : ConstraintState(other), constraint_(other.constraint_), ended_(other.ended_) {
     const std::lock_guard lock(constraint_->mutex_);
     constraint_->Enter(this);
     place_ = other.place_;
+    mask_ = other.mask_;
   }
   GrammarState& operator=(const GrammarState&) = delete;
   ~GrammarState() override {
@@ -80,13 +82,28 @@ class GrammarState final : public ConstraintState {
     constraint_->Leave(this);
   }
 
+  int64_t Prepare(int64_t effort) override {
+    const std::lock_guard lock(constraint_->mutex_);
+    if (ready()) return 0;
+    const int64_t paid = std::min(owed_, effort);
+    owed_ -= paid;
+    if (owed_ > 0) return paid;
+    const int64_t before = machine().effort();
+    if (!mask_) mask_ = machine().Begin(place_);
+    machine().Continue(effort - paid, &*mask_);
+    const int64_t took = machine().effort() - before;
+    owed_ = std::max<int64_t>(0, paid + took - effort) + constraint_->Settle();
+    return std::min(effort, paid + took);
+  }
+
+  bool ready() const override { return ended_ || (mask_ && mask_->done); }
+
   void Mask(std::span<uint32_t> mask) override {
+    while (!ready()) Prepare(kAllEffort);
     std::fill(mask.begin(), mask.end(), 0);
     const std::lock_guard lock(constraint_->mutex_);
     if (!ended_) {
-      const std::vector<uint32_t>& allowed = machine().Mask(place_);
-      std::copy_n(allowed.begin(), std::min(allowed.size(), mask.size()), mask.begin());
-      constraint_->Settle();
+      std::copy_n(mask_->bits.begin(), std::min(mask_->bits.size(), mask.size()), mask.begin());
     }
     if (!MayEnd()) return;
     for (const TokenId end : constraint_->ends_) {
@@ -103,14 +120,19 @@ class GrammarState final : public ConstraintState {
     const bool is_end = std::find(ends.begin(), ends.end(), token) != ends.end();
     if (is_end && MayEnd()) return ended_ = true;
     if (tokenizer.IsSpecial(token)) return false;
+    const int64_t before = machine().effort();
     Machine::Place place = place_;
     for (const char c : tokenizer.TokenBytes(token)) {
       place = machine().Step(place, static_cast<uint8_t>(c));
       if (place == Machine::kNowhere) break;
     }
+    owed_ += machine().effort() - before;
     const bool taken = place != Machine::kNowhere;
-    if (taken) place_ = place;
-    constraint_->Settle();
+    if (taken) {
+      place_ = place;
+      mask_.reset();
+    }
+    owed_ += constraint_->Settle();
     return taken;
   }
 
@@ -129,8 +151,10 @@ class GrammarState final : public ConstraintState {
   bool MayEnd() const { return ended_ || machine().MayEnd(place_); }
 
   const std::shared_ptr<const GrammarConstraint> constraint_;
-  Machine::Place place_ = 0;  // in the constraint's machine, under its mutex
-  bool ended_ = false;        // the end of text was taken
+  Machine::Place place_ = 0;           // in the constraint's machine, under its mutex
+  std::optional<Machine::Mask> mask_;  // of what follows there; so is its path
+  int64_t owed_ = 0;                   // effort
+  bool ended_ = false;                 // the end of text was taken
 };
 
 std::unique_ptr<ConstraintState> GrammarConstraint::Start() const {
@@ -150,19 +174,31 @@ void GrammarConstraint::Leave(GrammarState* state) const {
   Hold(share_.get(), held_bytes_, 0);
 }
 
-// After each use: accounts for what the machine remembers. What is too much is forgotten, all but
-// where the states stand.
-void GrammarConstraint::Settle() const {
+// After each use: accounts for what the machine and the masks under way hold. What is too much is
+// forgotten, all but where the states stand. Returns the effort of that.
+int64_t GrammarConstraint::Settle() const {
+  int64_t masks = 0;
+  for (const GrammarState* state : states_) masks += state->mask_ ? state->mask_->bytes() : 0;
   const int64_t bytes = machine_->bytes();
-  if (bytes <= ConstraintCompiler::kMostMachineBytes && Hold(share_.get(), held_bytes_, bytes)) {
-    return;
+  if (bytes <= ConstraintCompiler::kMostMachineBytes &&
+      Hold(share_.get(), held_bytes_, bytes + masks)) {
+    return 0;
   }
-  std::vector<Machine::Stacks> stacks;
-  for (const GrammarState* state : states_) stacks.push_back(machine_->Export(state->place_));
+  std::vector<Machine::Stacks> places;
+  std::vector<std::vector<Machine::Stacks>> paths;
+  for (const GrammarState* state : states_) {
+    places.push_back(machine_->Export(state->place_));
+    paths.push_back(state->mask_ ? machine_->Export(*state->mask_)
+                                 : std::vector<Machine::Stacks>());
+  }
   machine_.reset();
   machine_ = std::make_unique<Machine>(*grammar_, *tokens_);
-  for (size_t i = 0; i < states_.size(); ++i) states_[i]->place_ = machine_->Import(stacks[i]);
-  Hold(share_.get(), held_bytes_, machine_->bytes());
+  for (size_t i = 0; i < states_.size(); ++i) {
+    states_[i]->place_ = machine_->Import(places[i]);
+    if (states_[i]->mask_) machine_->Import(paths[i], &*states_[i]->mask_);
+  }
+  Hold(share_.get(), held_bytes_, machine_->bytes() + masks);
+  return machine_->effort();
 }
 
 class GrammarCompiler final : public ConstraintCompiler {

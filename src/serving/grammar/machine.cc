@@ -15,6 +15,9 @@ constexpr size_t kMostReadings = 128;
 constexpr size_t kMostMasks = 64;
 // Of one mask: stacks stepped, and what they come to without a byte.
 constexpr int64_t kMostWork = 1'000'000;
+// As long as one look: so many edges of a node, tokens allowed unread.
+constexpr int64_t kEdgesOfEffort = 8, kTokensOfEffort = 16;
+constexpr int64_t kMostEffort = int64_t{1} << 40;
 
 template <class T>
 int64_t BytesOf(const std::vector<T>& list) {
@@ -38,6 +41,7 @@ Machine::Machine(const Grammar& grammar, const TokenTree& tokens)
   Configuration configuration;
   Reach(Intern(grammar.starts[static_cast<size_t>(grammar.root)], -1), &configuration);
   start_ = Settle(std::move(configuration));
+  effort_ = work_;
   LR_CHECK_NE(start_, kNowhere);  // GrammarBuilder::Build sees to it
 }
 
@@ -122,9 +126,11 @@ Machine::Place Machine::Settle(Configuration configuration) {
 
 Machine::Stepped Machine::Compute(Place place, uint8_t byte) {
   const int64_t before = work_;
+  size_t edges = 0;
   std::vector<NodeId> targets;
   for (const NodeId node : At(place).nodes) {
     const NodeId below = nodes_[static_cast<size_t>(node)].below;
+    edges += EdgesOf(node).size();
     for (const Grammar::Edge& edge : EdgesOf(node)) {
       if (edge.rule == Grammar::kBytes && edge.low <= byte && byte <= edge.high) {
         targets.push_back(Intern(edge.target, below));
@@ -136,6 +142,7 @@ Machine::Stepped Machine::Compute(Place place, uint8_t byte) {
   Configuration next;
   for (const NodeId target : targets) Reach(target, &next);
   const Place settled = Settle(std::move(next));
+  effort_ += work_ - before + static_cast<int64_t>(edges) / kEdgesOfEffort;
   return {settled, static_cast<int32_t>(work_ - before)};
 }
 
@@ -172,57 +179,85 @@ bool Machine::OnlyFree(const Configuration& configuration, NodeId free) const {
 }
 
 // In a string most tokens may come, whatever they are: no need to look at each of their bytes.
-// `all_plain`: what was not allowed of the plain tokens may not come.
-void Machine::AllowPlain(Place place, std::vector<uint32_t>* mask, bool* all_plain) {
-  *all_plain = false;
+void Machine::AllowPlain(Place place, Mask* mask) {
   for (const NodeId node : At(place).nodes) {
     const int32_t free = StateOf(node).free_characters;
     if (free <= 0 || nodes_[static_cast<size_t>(node)].depth >= kDeepestFrames) continue;
     if (free == kNever) {
-      std::copy(tokens_.plain_mask().begin(), tokens_.plain_mask().end(), mask->begin());
-      *all_plain = true;
+      std::copy(tokens_.plain_mask().begin(), tokens_.plain_mask().end(), mask->bits.begin());
+      mask->all_plain = true;
       return;
     }
     const size_t count = tokens_.PlainUpTo(free);
     for (const model::TokenId token : tokens_.plain().first(count)) {
-      (*mask)[static_cast<size_t>(token) / 32] |= 1u << (token % 32);
+      mask->bits[static_cast<size_t>(token) / 32] |= 1u << (token % 32);
     }
-    *all_plain = OnlyFree(At(place), node);
+    effort_ += static_cast<int64_t>(count) / kTokensOfEffort;
+    mask->all_plain = OnlyFree(At(place), node);
   }
 }
 
-void Machine::Walk(Place place, std::span<const TokenNode> tree, std::vector<uint32_t>* mask) {
-  const int64_t begin = work_;
-  // Where the bytes so far lead: [depth] before a node's byte.
-  std::vector<Place> places(1, place);
-  const auto visit = [&](size_t i) {
-    const TokenNode& node = tree[i];
-    const Place from = places[node.depth];
-    work_ += static_cast<int64_t>(At(from).nodes.size());
-    const Place next = Step(from, node.byte);
-    if (next == kNowhere) return node.end;
-    if (node.token >= 0) {
-      (*mask)[static_cast<size_t>(node.token) / 32] |= 1u << (node.token % 32);
-    }
-    places.resize(std::max<size_t>(places.size(), node.depth + 2u));
-    places[node.depth + 1u] = next;
-    return static_cast<uint32_t>(i) + 1;
-  };
-  // Single bytes first.
-  for (uint32_t i = 0; i < tree.size() && work_ - begin < 2 * kMostWork; i = tree[i].end) visit(i);
-  for (uint32_t i = 0; i < tree.size() && work_ - begin < kMostWork;) i = visit(i);
+std::span<const TokenNode> Machine::TreeOf(const Mask& mask) const {
+  return mask.all_plain ? tokens_.others() : tokens_.all();
 }
 
-const std::vector<uint32_t>& Machine::Mask(Place place) {
-  const auto it = masks_.find(place);
-  if (it != masks_.end()) return it->second;
-  if (masks_.size() >= kMostMasks) masks_.clear();
-  std::vector<uint32_t> mask(tokens_.plain_mask().size(), 0);
-  bool all_plain = false;
-  AllowPlain(place, &mask, &all_plain);
-  Walk(place, all_plain ? tokens_.others() : tokens_.all(), &mask);
-  return masks_.emplace(place, std::move(mask)).first->second;
+Machine::Mask Machine::Begin(Place place) {
+  Mask mask;
+  const auto known = masks_.find(place);
+  if (known != masks_.end()) {
+    mask.bits = known->second;
+    mask.done = true;
+    return mask;
+  }
+  mask.bits.resize(tokens_.plain_mask().size());
+  mask.path.push_back(place);
+  AllowPlain(place, &mask);
+  return mask;
 }
+
+// The node to go on with.
+uint32_t Machine::Visit(const TokenNode& node, uint32_t index, Mask* mask) {
+  const Place from = mask->path[node.depth];
+  const auto readings = static_cast<int64_t>(At(from).nodes.size());
+  const int64_t before = work_;
+  work_ += readings;
+  ++effort_;
+  const Place next = Step(from, node.byte);
+  mask->work += work_ - before;
+  if (next == kNowhere) return node.end;
+  if (node.token >= 0) {
+    mask->bits[static_cast<size_t>(node.token) / 32] |= 1u << (node.token % 32);
+  }
+  mask->path.resize(node.depth + 1u);
+  mask->path.push_back(next);
+  return index + 1;
+}
+
+void Machine::Continue(int64_t effort, Mask* mask) {
+  if (mask->done) return;
+  const auto tree = TreeOf(*mask);
+  const int64_t end = effort_ + std::min(effort, kMostEffort);
+  uint32_t& next = mask->next;
+  if (mask->single_bytes) {
+    for (; next < tree.size() && mask->work < 2 * kMostWork; next = tree[next].end) {
+      if (effort_ >= end) return;
+      Visit(tree[next], next, mask);
+    }
+    mask->single_bytes = false;
+    next = 0;
+  }
+  while (next < tree.size() && mask->work < kMostWork) {
+    if (effort_ >= end) return;
+    next = Visit(tree[next], next, mask);
+  }
+  mask->done = true;
+  const Place place = mask->path.front();
+  mask->path = {};
+  if (masks_.size() >= kMostMasks) masks_.clear();
+  masks_.emplace(place, mask->bits);
+}
+
+int64_t Machine::Mask::bytes() const { return BytesOf(bits) + BytesOf(path); }
 
 int64_t Machine::bytes() const {
   const auto masks = static_cast<int64_t>(masks_.size() * tokens_.plain_mask().size_bytes());
@@ -250,9 +285,20 @@ Machine::Place Machine::Import(const Stacks& stacks) {
   for (const std::vector<StateId>& stack : stacks.stacks) {
     NodeId node = -1;
     for (const StateId state : stack) node = Intern(state, node);
+    effort_ += static_cast<int64_t>(stack.size());
     configuration.nodes.push_back(node);
   }
   return Settle(std::move(configuration));
+}
+
+std::vector<Machine::Stacks> Machine::Export(const Mask& mask) const {
+  std::vector<Stacks> path;
+  for (const Place place : mask.path) path.push_back(Export(place));
+  return path;
+}
+
+void Machine::Import(const std::vector<Stacks>& path, Mask* mask) {
+  for (size_t i = 0; i < path.size(); ++i) mask->path[i] = Import(path[i]);
 }
 
 }  // namespace longrun::serving

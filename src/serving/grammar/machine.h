@@ -38,17 +38,37 @@ class Machine {
   bool MayEnd(Place place) const { return At(place).may_end; }
   bool MustEnd(Place place) const { return At(place).may_end && At(place).nodes.empty(); }
 
-  // Bits of the tokens that may come. The work is bounded: where that does not suffice, single
-  // bytes are looked at first and the last tokens are left out.
-  const std::vector<uint32_t>& Mask(Place place);
+  // The bits of the tokens that may come at a place, worked out piece by piece. What comes out is a
+  // matter of the text alone, not of the pieces. The work is bounded: where that does not suffice,
+  // single bytes are looked at first and the last tokens are left out.
+  struct Mask {
+    std::vector<uint32_t> bits;
+    bool done = false;
+    // How far it is.
+    std::vector<Place> path;   // where the bytes so far lead: [depth] before a node's byte
+    bool all_plain = false;    // of the plain tokens those may come that are in `bits` already
+    bool single_bytes = true;  // those are looked at
+    uint32_t next = 0;         // node of the tree
+    int64_t work = 0;
 
-  // What was looked at so far; of one mask, some 2 million at the most.
+    int64_t bytes() const;
+  };
+  Mask Begin(Place place);
+  // Goes on until it is done or took so much effort, or little more.
+  void Continue(int64_t effort, Mask* mask);
+
+  // What was looked at so far, whether it was remembered or not: this bounds a mask, some 2 million
+  // at the most.
   int64_t work() const { return work_; }
+  // How much of that was done indeed: some 20 ns each.
+  int64_t effort() const { return effort_; }
 
   // What it remembers.
   int64_t bytes() const;
   Stacks Export(Place place) const;
   Place Import(const Stacks& stacks);
+  std::vector<Stacks> Export(const Mask& mask) const;
+  void Import(const std::vector<Stacks>& path, Mask* mask);
 
  private:
   using NodeId = int32_t;
@@ -82,9 +102,10 @@ class Machine {
   void Reach(NodeId node, Configuration* configuration);
   Place Settle(Configuration configuration);
   Stepped Compute(Place place, uint8_t byte);
-  void AllowPlain(Place place, std::vector<uint32_t>* mask, bool* all_plain);
+  void AllowPlain(Place place, Mask* mask);
   bool OnlyFree(const Configuration& configuration, NodeId free) const;
-  void Walk(Place place, std::span<const TokenNode> tree, std::vector<uint32_t>* mask);
+  std::span<const TokenNode> TreeOf(const Mask& mask) const;
+  uint32_t Visit(const TokenNode& node, uint32_t index, Mask* mask);
 
   const Grammar& grammar_;
   const TokenTree& tokens_;
@@ -98,6 +119,7 @@ class Machine {
   uint32_t round_ = 0;
   int64_t listed_bytes_ = 0;  // of lists of nodes, in places_ and place_ids_
   int64_t work_ = 0;          // nodes looked at
+  int64_t effort_ = 0;
   Place start_ = 0;
 };
 

@@ -264,11 +264,16 @@ absl::StatusOr<Sampled> Sampler::Next(std::span<const float> logits) {
 }
 
 absl::StatusOr<std::vector<Sampled>> Sampler::Verify(std::span<const float> logits,
-                                                     std::span<const TokenId> draft) {
+                                                     std::span<const TokenId> draft,
+                                                     int64_t mask_effort) {
   const size_t row = state_->vocab_size;
   LR_CHECK_EQ(logits.size(), (draft.size() + 1) * row);
   std::vector<Sampled> accepted;
   for (size_t i = 0; i <= draft.size(); ++i) {
+    if (i > 0 && constraint() != nullptr) {
+      mask_effort -= constraint()->Prepare(mask_effort);
+      if (!constraint()->ready()) break;
+    }
     absl::StatusOr<Sampled> next = Next(logits.subspan(i * row, row));
     if (!next.ok() && accepted.empty()) return next.status();
     if (!next.ok()) break;
@@ -277,6 +282,8 @@ absl::StatusOr<std::vector<Sampled>> Sampler::Verify(std::span<const float> logi
   }
   return accepted;
 }
+
+ConstraintState* Sampler::constraint() { return state_->constraint.get(); }
 
 bool Sampler::complete() const {
   return state_->constraint != nullptr && state_->constraint->complete();

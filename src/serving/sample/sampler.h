@@ -36,9 +36,14 @@ class Sampler {
   // draft's. Returns the accepted tokens and one more, as Next would have made them one by one:
   // each position draws its own token with its own random number, and the draft holds while it
   // agrees. So the result is exact, not in distribution alone. Ends early where the text is
-  // complete or, after the first, where Next would fail.
+  // complete or, after the first, where Next would fail, or the constraint's masks would take more
+  // than `mask_effort` together.
   absl::StatusOr<std::vector<Sampled>> Verify(std::span<const float> logits,
-                                              std::span<const TokenId> draft);
+                                              std::span<const TokenId> draft,
+                                              int64_t mask_effort = ConstraintState::kAllEffort);
+
+  // Whose mask Next wants, and makes where it is not ready; or null.
+  ConstraintState* constraint();
 
   // The constraint's text is complete: the choice ends here.
   bool complete() const;

@@ -241,7 +241,15 @@ TEST(Sampler, LogprobsAreTheLogSoftmaxWhateverTheTemperature) {
 // Allows each token once, in any order, and is complete after the last.
 class EachOnce : public ConstraintState {
  public:
-  explicit EachOnce(int64_t vocab) : left_(static_cast<size_t>(vocab), true) {}
+  // Each mask takes so much effort.
+  explicit EachOnce(int64_t vocab, int64_t effort = 0)
+      : left_(static_cast<size_t>(vocab), true), effort_(effort) {}
+  int64_t Prepare(int64_t effort) override {
+    const int64_t paid = std::min(effort, effort_ - paid_);
+    paid_ += paid;
+    return paid;
+  }
+  bool ready() const override { return paid_ == effort_; }
   void Mask(std::span<uint32_t> mask) override {
     std::fill(mask.begin(), mask.end(), 0);
     for (size_t t = 0; t < left_.size(); ++t) {
@@ -251,6 +259,7 @@ class EachOnce : public ConstraintState {
   bool Accept(TokenId token) override {
     if (!left_[static_cast<size_t>(token)]) return false;
     left_[static_cast<size_t>(token)] = false;
+    paid_ = 0;
     return true;
   }
   bool complete() const override {
@@ -262,6 +271,7 @@ class EachOnce : public ConstraintState {
 
  private:
   std::vector<bool> left_;
+  int64_t effort_, paid_ = 0;
 };
 
 TEST(Sampler, AConstraintDecidesWhatMayCome) {
@@ -287,6 +297,8 @@ TEST(Sampler, AConstraintDecidesWhatMayCome) {
 class Promises final : public ConstraintState {
  public:
   explicit Promises(TokenId first) : first_(first) {}
+  int64_t Prepare(int64_t) override { return 0; }
+  bool ready() const override { return true; }
   void Mask(std::span<uint32_t> mask) override { std::fill(mask.begin(), mask.end(), ~0u); }
   bool Accept(TokenId token) override { return token >= first_; }
   bool complete() const override { return false; }
@@ -374,6 +386,30 @@ TEST(Sampler, SpeculationGivesTheSameTokensAsOneByOne) {
     ASSERT_EQ(tokens, right) << seed;
   }
   EXPECT_GT(accepted_total, 3000);
+}
+
+// What is left out comes one by one: the same tokens.
+TEST(Sampler, SpeculationEndsWhereMasksTakeTooLong) {
+  constexpr size_t kTokens = 5;
+  const Row rows = RandomRow(1, kTokens * kTokens, 2);
+  const auto row = [&rows](size_t i) { return std::span(rows).subspan(i * kTokens, kTokens); };
+  Sampler one = MakeSampler({.seed = 3}, kTokens, {}, 0, std::make_unique<EachOnce>(kTokens));
+  std::vector<TokenId> right;
+  for (size_t i = 0; i < kTokens; ++i) right.push_back(one.Next(row(i))->token);
+  const std::span draft = std::span(right).first(kTokens - 1);
+  for (const size_t masks : {0u, 1u, 3u}) {
+    Sampler sampler =
+        MakeSampler({.seed = 3}, kTokens, {}, 0, std::make_unique<EachOnce>(kTokens, 100));
+    sampler.constraint()->Prepare(100);
+    const int64_t effort = 100 * static_cast<int64_t>(masks) + 99;
+    const auto accepted = *sampler.Verify(rows, draft, effort);
+    ASSERT_EQ(accepted.size(), masks + 1);
+    for (size_t i = 0; i <= masks; ++i) EXPECT_EQ(accepted[i].token, right[i]);
+    EXPECT_FALSE(sampler.constraint()->ready());
+    sampler.constraint()->Prepare(1);  // what was begun is kept
+    EXPECT_TRUE(sampler.constraint()->ready());
+    EXPECT_EQ(sampler.Next(row(masks + 1))->token, right[masks + 1]);
+  }
 }
 
 TEST(Sampler, SpeculationEndsWhereTheTextIsCompleteOrCannotGoOn) {

@@ -10,7 +10,8 @@
 //   U = prompt weight * longest prompt + output weight * sequences at once * longest output,
 // and over any span of time no tenant is served more than another by more than 2 U. (The paper's
 // theorem 4.4 has the cache's tokens in the second term; here more may be admitted than fits to the
-// end, and what does not fit is preempted.)
+// end, and what does not fit is preempted.) The effort for masks is service as well, and adds a
+// step's to U.
 //
 // Priorities would let the lowest wait for ever; so whoever has waited `patience` behind a higher
 // one goes to the top, where tenants take turns as anywhere, and stays there: it is not preempted
@@ -34,6 +35,8 @@ class FairQueue {
  public:
   // Weights of the paper: making a token costs more than reading one.
   static constexpr double kPromptWeight = 1, kOutputWeight = 2;
+  // Of the effort for masks (mask_turns.h): 2 ms are a token's worth.
+  static constexpr double kMaskWeight = kOutputWeight / 80'000;
 
   // A new request's sequence.
   void Arrive(Job* job);

@@ -23,6 +23,8 @@ class Planner {
   }
 
  private:
+  using Jobs = std::vector<Job*>;
+
   int64_t Left() const { return limits_.tokens - plan_.tokens; }
   int64_t LogitsLeft() const { return limits_.logits - plan_.logits; }
 
@@ -32,15 +34,19 @@ class Planner {
   }
 
   void Decode() {
-    const int64_t decoding = std::count_if(running_.begin(), running_.end(),
-                                           [](const Job* job) { return job->decodes(); });
-    const bool prompts = queue_.size() > 0 || decoding < static_cast<int64_t>(running_.size());
+    int64_t decoding = 0;
+    bool prompts = queue_.size() > 0;
+    for (const Job* job : running_) {
+      if (job->sits_out()) continue;
+      decoding += job->decodes();
+      prompts |= !job->decodes();
+    }
     const bool draft = decoding <= limits_.draft_batch && !prompts;
     int64_t others = decoding;  // that have yet to get their token
     // running_ loses its worst claims on the way.
     for (size_t i = 0; i < running_.size(); ++i) {
       Job* job = running_[i];
-      if (!job->decodes() || Left() < 1 || LogitsLeft() < 1) continue;
+      if (!job->decodes() || job->sits_out() || Left() < 1 || LogitsLeft() < 1) continue;
       const int64_t room = std::min(Left(), LogitsLeft()) - --others;
       const int64_t drafts = draft ? std::min(std::max<int64_t>(room - 1, 0), job->draft) : 0;
       if (drafts > 0 && blocks_.Reserve(job, 1 + drafts)) {
@@ -63,8 +69,8 @@ class Planner {
   int64_t Chunk(const Job& job) const {
     int64_t tokens = std::min(job.remaining(), Left());
     if (job.all_logits) tokens = std::min(tokens, LogitsLeft());
-    // The last token of a prompt needs a row; without one it waits.
-    if (tokens == job.remaining() && LogitsLeft() < 1) --tokens;
+    // The last token of a prompt needs a row; without one, or the mask for it, it waits.
+    if (tokens == job.remaining() && (LogitsLeft() < 1 || job.awaits_mask)) --tokens;
     return tokens;
   }
 
@@ -78,24 +84,24 @@ class Planner {
   bool MakeRoom(Job* job, int64_t tokens) {
     while (!blocks_.Reserve(job, tokens)) {
       Job* worst = running_.back();
-      Preempt();
+      Preempt(running_.end() - 1);
       if (worst == job) return false;
     }
     return true;
   }
 
-  // The worst claim goes, and what was planned for it.
-  void Preempt() {
-    Job* worst = running_.back();
-    running_.pop_back();
+  // It goes, and what was planned for it.
+  void Preempt(Jobs::iterator at) {
+    Job* const job = *at;
+    running_.erase(at);
     const auto share = std::find_if(plan_.shares.begin(), plan_.shares.end(),
-                                    [worst](const Share& s) { return s.job == worst; });
+                                    [job](const Share& s) { return s.job == job; });
     if (share != plan_.shares.end()) {
       plan_.tokens -= share->tokens;
-      plan_.logits -= Logits(*worst, share->tokens, share->drafts);
+      plan_.logits -= Logits(*job, share->tokens, share->drafts);
       plan_.shares.erase(share);
     }
-    blocks_.Preempt(worst);
+    blocks_.Preempt(job);
   }
 
   void Admit() {
@@ -116,12 +122,11 @@ class Planner {
       const bool alone = running_.empty() && plan_.admitted.empty();
       const int64_t needed = demand.blocks + lacking + (alone ? 0 : limits_.spare_blocks);
       if (job->slots > slots || needed > blocks_.Available()) {
-        // What runs with less priority makes way; equals do not, nor what was admitted just now.
-        if (running_.empty() || !plan_.admitted.empty()) return;
-        if (running_.back()->priority >= job->priority) return;
-        slots += running_.back()->slots;
-        lacking -= blocks_.Lacking(*running_.back());
-        Preempt();
+        const auto out = MakesWayFor(*job);
+        if (out == running_.end()) return;
+        slots += (*out)->slots;
+        lacking -= blocks_.Lacking(**out);
+        Preempt(out);
         queue_.Begin();
         continue;
       }
@@ -129,6 +134,19 @@ class Planner {
       blocks_.Admit(job);
       Start(job, &slots, &lacking);
     }
+  }
+
+  // What runs with less priority; equals do not, but for those that sit out, of a tenant that was
+  // served more. Nobody does for more than one in a step.
+  Jobs::iterator MakesWayFor(const Job& newcomer) {
+    if (running_.empty() || !plan_.admitted.empty()) return running_.end();
+    if (running_.back()->priority < newcomer.priority) return running_.end() - 1;
+    const double served = queue_.counter(newcomer.tenant);
+    const auto out = std::find_if(running_.rbegin(), running_.rend(), [&](const Job* job) {
+      return job->sits_out() && job->priority <= newcomer.priority &&
+             queue_.counter(job->tenant) > served;
+    });
+    return out == running_.rend() ? running_.end() : out.base() - 1;
   }
 
   void Start(Job* job, int64_t* slots, int64_t* lacking) {

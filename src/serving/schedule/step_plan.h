@@ -1,11 +1,15 @@
 // What runs in the next step: one budget of tokens over decoding and prompts (continuous batching,
 // chunked prefill).
 //
-//   1. Every sequence that decodes gets its one token, the best claim (priority, age) first.
+//   1. Every sequence that decodes gets its one token, the best claim (priority, age) first; but
+//   whoever awaits a mask (mask_turns.h) sits out what the token would be chosen after.
 //   2. Where few decode and nobody waits for a prompt, drafts are tried within the budget.
 //   3. Prompts under way get what is left, the best claim first.
 //   4. Who waits is admitted, in the queue's order, while the blocks for the whole prompt are
 //   there.
+//
+// Whoever sits out holds no place against others: it makes way for who waits, where its tenant was
+// served more.
 //
 // Where a sequence of 1 or 3 lacks a block, the sequence with the worst claim is preempted, and so
 // on, until the block is there or the sequence itself has the worst claim. So the best claim always

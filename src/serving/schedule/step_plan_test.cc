@@ -30,7 +30,8 @@ class PlainBlocks final : public Blocks {
   void Admit(Job*) override {}
   int64_t Available() const override { return free_; }
   int64_t Lacking(const Job& job) const override {
-    return std::max<int64_t>(0, job.known - held_.at(&job));
+    const auto held = held_.find(&job);
+    return std::max<int64_t>(0, job.known - (held == held_.end() ? 0 : held->second));
   }
   void Hold(Job* job) { held_[job] = job->computed; }
 
@@ -147,6 +148,43 @@ TEST_F(StepPlanTest, APromptsLastTokenWaitsForARow) {
   Job a = MakeJob(8, 7), b = MakeJob(8, 7), prompt = MakeJob(10, 4);
   const StepPlan plan = Plan(100, {&a, &b, &prompt});
   EXPECT_EQ(TokensOf(plan, prompt), 5);
+}
+
+TEST_F(StepPlanTest, WhoAwaitsAMaskSitsOutWhatItsTokenWouldFollow) {
+  limits_.draft_batch = 1;
+  Job decode = MakeJob(8, 7), sits = MakeJob(8, 7), prompt = MakeJob(10, 4), last = MakeJob(5, 0);
+  Job other = MakeJob(1, 0);
+  decode.draft = 3;
+  for (Job* job : {&sits, &prompt, &last, &other}) job->awaits_mask = true;
+  StepPlan plan = Plan(100, {&decode, &sits});
+  EXPECT_EQ(TokensOf(plan, decode), 4);  // it decodes alone
+  EXPECT_EQ(TokensOf(plan, sits), 0);
+  queue_.Arrive(&last);
+  queue_.Arrive(&other);
+  plan = Plan(100, {&decode, &prompt});
+  EXPECT_EQ(TokensOf(plan, prompt), 5);
+  EXPECT_EQ(TokensOf(plan, last), 4);
+  EXPECT_EQ(plan.admitted, (std::vector<Job*>{&last, &other}));
+  EXPECT_EQ(plan.shares.size(), 3u);
+}
+
+TEST_F(StepPlanTest, WhoSitsOutMakesWayForThoseWhoWereServedLess) {
+  limits_.sequences = 2;
+  Job a = MakeJob(8, 7), b = MakeJob(8, 7), waiting = MakeJob(5, 0);
+  waiting.tenant = 1;
+  b.awaits_mask = true;
+  queue_.Arrive(&waiting);
+  EXPECT_TRUE(Plan(100, {&a, &b}).admitted.empty());  // they were served alike
+  queue_.Charge(0, 10);
+  b.awaits_mask = false;
+  EXPECT_TRUE(Plan(100, {&a, &b}).admitted.empty());
+  b.awaits_mask = true;
+  b.priority = 1;
+  EXPECT_TRUE(Plan(100, {&b, &a}).admitted.empty());
+  b.priority = 0;
+  EXPECT_EQ(Plan(100, {&a, &b}).admitted, (std::vector<Job*>{&waiting}));
+  EXPECT_EQ(preempted_, (std::vector<Job*>{&b}));
+  EXPECT_EQ(running_, (std::vector<Job*>{&a}));
 }
 
 }  // namespace
