@@ -52,7 +52,8 @@ absl::Status Main(int argc, char** argv) {
                     : type == "bf16" ? CpuWeightType::kBF16
                                      : CpuWeightType::kInt8;
   std::vector<std::string> paths;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
     if (entry.path().extension() == ".safetensors") paths.push_back(entry.path());
   }
   if (paths.empty()) return absl::NotFoundError(folder + " has no .safetensors");

@@ -17,8 +17,6 @@ import contextlib
 import http.client
 import json
 import pathlib
-import re
-import signal
 import socket
 import statistics
 import subprocess
@@ -26,6 +24,8 @@ import sys
 import tempfile
 import threading
 import time
+
+from served import served
 
 SOURCE = pathlib.Path(__file__).resolve().parents[1]
 KEYS = """tenants:
@@ -44,27 +44,6 @@ SMALL = {"type": "object", "additionalProperties": False, "required": ["name", "
 
 def schema(value):
     return {"type": "json_schema", "json_schema": {"name": "a", "schema": value, "strict": True}}
-
-
-@contextlib.contextmanager
-def served(folder, keys):
-    """Runs the server; yields its port."""
-    server = subprocess.Popen([SOURCE / "build/bin/longrun", "serve", folder, "--name", "random",
-                               "--port", "0", "--api-keys", keys, "--json"],
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        port = None
-        for line in server.stdout:
-            found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
-            if found:
-                port = int(found[1])
-                break
-        if port is None:
-            raise SystemExit("the server did not start")
-        yield port
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(60)
 
 
 def request(key, body):
@@ -149,7 +128,7 @@ def measure(folder, flags):
     keys = pathlib.Path(folder) / "keys.yaml"
     keys.write_text(KEYS)
     keys.chmod(0o600)
-    with served(flags.model, keys) as port:
+    with served(flags.model, "--name", "random", "--api-keys", keys) as (_, port):
         short_ones(port, 3)
         print(f"{'completions of 4 tokens of another tenant':<44}{'median':>11}{'worst':>11}")
         say("alone", short_ones(port, flags.requests))

@@ -17,7 +17,6 @@ import pathlib
 import re
 import resource
 import selectors
-import signal
 import socket
 import statistics
 import subprocess
@@ -25,35 +24,14 @@ import sys
 import tempfile
 import time
 
+from served import served
+
 SOURCE = pathlib.Path(__file__).resolve().parents[1]
 PATIENCE_SECONDS = 120
 
 
 def say(text):
     print(text, file=sys.stderr, flush=True)
-
-
-@contextlib.contextmanager
-def served(folder, streams):
-    """Runs the server; yields (process, port)."""
-    server = subprocess.Popen([SOURCE / "build/bin/longrun", "serve", folder, "--name", "small",
-                               "--port", "0", "--max-sequences", str(min(streams + 32, 4096)),
-                               "--memory", "4Gi", "--no-prefix-sharing", "--max-wait", "5m",
-                               "--json"],
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        port = None
-        for line in server.stdout:
-            found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
-            if found:
-                port = int(found[1])
-                break
-        if port is None:
-            raise SystemExit("the server did not start")
-        yield server, port
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(60)
 
 
 def ask(port, buffer=None, **body):
@@ -99,7 +77,8 @@ def peak_memory(pid):
 
 def measure(folder, streams, tokens, silent):
     """(median gap, 99th percentile of gaps, MiB of the server at most)."""
-    with served(folder, streams) as (server, port):
+    with served(folder, "--name", "small", "--max-sequences", min(streams + 32, 4096),
+                "--memory", "4Gi", "--no-prefix-sharing", "--max-wait", "5m") as (server, port):
         large = Reader(ask(port, buffer=4096 if silent else None, prompt=[1, 2, 3],
                            max_tokens=900, n=32, logprobs=5))
         readers = [Reader(ask(port, prompt=[i % 200, i // 200, 3], max_tokens=tokens))
